@@ -1,0 +1,95 @@
+# ringpost: one Makefile for the whole house; `make help` lists what it does.
+#
+# Sources are found by wildcard, objects live under build/<flavour>/, flavours stand side by side.
+#   make FLAVOUR=release (the default) | debug | asan
+# A source file that holds main() is named main.c or lies in a folder of one-file programs
+# (bench/floor, bench/micro, tests/unit, tests/fuzz); everything else is in one archive.
+
+FLAVOUR ?= release
+CC      ?= gcc
+BUILD   := build/$(FLAVOUR)
+PACKAGES := liburing wolfssl libconfuse lmdb jansson libcrypt
+
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+endif
+say = $(if $(Q),@printf '  %-6s %s\n' '$(1)' '$(2)')
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+            -Wswitch-enum -Wvla $(if $(CI),-Werror)
+HARDENING := -fPIE -fstack-protector-strong -ftrivial-auto-var-init=zero
+LINK_HARDENING := -pie -Wl,-z,relro,-z,now
+
+CFLAGS_release := -O2 -g $(HARDENING) -D_FORTIFY_SOURCE=$(FORTIFY)
+CFLAGS_debug   := -O0 -g3 $(HARDENING)
+CFLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined \
+                  -fno-sanitize-recover=undefined
+LDFLAGS_release := $(LINK_HARDENING)
+LDFLAGS_debug   := $(LINK_HARDENING)
+LDFLAGS_asan    := -fsanitize=address,undefined
+LDLIBS_release  := -ljemalloc
+
+# clang 14 knows _FORTIFY_SOURCE up to 2 and wants a word before it zeroes automatic variables.
+ifneq ($(findstring clang,$(CC)),)
+FORTIFY := 2
+HARDENING += -Xclang -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+else
+FORTIFY := 3
+endif
+
+CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS_$(FLAVOUR)) $(CFLAGS)
+LDLIBS_ALL = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread $(LDLIBS_$(FLAVOUR))
+
+HOUSE_SOURCES := $(filter-out %/main.c,$(wildcard io/*.c io/base/*.c storage/*.c storage/*/*.c \
+                   core/*.c core/*/*.c))
+HOUSE_OBJECTS := $(HOUSE_SOURCES:%.c=$(BUILD)/%.o)
+BENCH_LOAD_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/load/*.c))
+SINGLE_SOURCES := $(wildcard bench/floor/*.c bench/micro/*.c)
+SINGLES := $(SINGLE_SOURCES:%.c=$(BUILD)/%)
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+TEST_TOOLS := $(BUILD)/tests/transcripts/play
+PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
+
+.PHONY: all units help clean format
+all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release|debug|asan, V=1 shows commands)
+	@:
+
+$(BUILD)/libhouse.a: $(HOUSE_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/ringpostd: $(BUILD)/core/main.o $(BUILD)/libhouse.a
+$(BUILD)/ringpost: $(BUILD)/core/ctl/main.o $(BUILD)/libhouse.a
+$(BUILD)/ringpost-bench: $(BENCH_LOAD_OBJECTS) $(BUILD)/libhouse.a
+$(SINGLES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
+$(TEST_TOOLS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
+$(PROGRAMS) $(SINGLES) $(TEST_TOOLS):
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
+$(UNITS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
+
+units: $(UNITS) $(TEST_TOOLS)	## build the unit tests and test tools
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+format:				## format every source with the project's .clang-format
+	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+clean:				## remove all that was built
+	$(Q)rm -rf build
+
+help:				## this list
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*##[[:space:]]*\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+.SECONDARY:
+-include $(shell find build/$(FLAVOUR) -name '*.d' 2>/dev/null)

@@ -1,0 +1,26 @@
+/*
+ * span.c - reading numbers out of spans.
+ */
+#include "io/base/span.h"
+
+bool
+span_to_u64(struct span s, uint64_t max, uint64_t *value_out)
+{
+	uint64_t value = 0;
+
+	if (s.length == 0 || s.length > 20)
+		return false;
+	for (size_t i = 0; i < s.length; i++) {
+		unsigned digit = (unsigned char)s.at[i] - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		if (__builtin_mul_overflow(value, 10, &value) ||
+			__builtin_add_overflow(value, digit, &value))
+			return false;
+	}
+	if (value > max)
+		return false;
+	*value_out = value;
+	return true;
+}
