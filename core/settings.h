@@ -1,0 +1,87 @@
+/*
+ * settings.h - what the operator decides, read once at start from one file (libconfuse syntax).
+ *
+ * One table in settings.c names every setting, its type, default, bounds and explanation; the
+ * reference in docs/SETTINGS.md and the output of `ringpostd --check` come out of that table.  Only
+ * core reads settings: lower rooms are handed plain options.
+ *
+ * Ownership: the struct owns all it points to until settings_free(); it is read-only once loaded
+ * and shared by all threads.
+ */
+#ifndef CORE_SETTINGS_H
+#define CORE_SETTINGS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum protocol {
+	PROTOCOL_POP3,
+};
+
+enum session_policy {
+	SESSION_POLICY_SHARED,    /* many sessions may hold a maildrop, each its own snapshot */
+	SESSION_POLICY_EXCLUSIVE, /* RFC 1939's lock: the second gets [IN-USE] */
+};
+
+/* One address to listen on; a `listen` section with several addresses gives several of these. */
+struct settings_listener {
+	const char *name; /* the section's title */
+	enum protocol protocol;
+	struct sockaddr_storage address;
+	socklen_t address_octets;
+	const char *address_text; /* as written */
+	bool plaintext_auth;      /* USER/PASS allowed although the connection is in clear */
+};
+
+struct settings {
+	/* server */
+	const char *user; /* to become when started as root; "" to stay */
+	unsigned shards;  /* 0: one for each core we may run on */
+	bool sqpoll;      /* let a kernel thread poll the rings */
+	unsigned drain_timeout_s;
+	struct settings_listener *listeners;
+	unsigned listener_count;
+
+	/* storage */
+	const char *spool; /* directory that holds `mail` and the accounts */
+	unsigned lock_timeout_ms;
+	unsigned disk_workers;
+	unsigned maildrop_cache; /* maildrops a shard keeps open after their last session */
+	enum session_policy session_policy;
+
+	/* accounts */
+	const char *default_domain;   /* put behind a login name without "@"; "" for none */
+	const char *detail_separator; /* cut off the local part from here on; "" to keep it */
+	const char *password_scheme;  /* for new hashes: yescrypt, sha512-crypt, bcrypt, plain */
+	unsigned auth_workers;
+	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
+	unsigned auth_cache_seconds; /* 0: every login is verified anew */
+	unsigned auth_cache_entries; /* for each shard */
+
+	/* limits */
+	unsigned connections;             /* in all */
+	unsigned connections_per_address; /* 0: no limit */
+	unsigned login_deadline_s;
+	unsigned idle_timeout_s;
+	unsigned failed_logins; /* in one connection, then it is closed */
+
+	/* what clients read */
+	const char *greeting; /* text behind "+OK " */
+	unsigned expire_days; /* CAPA EXPIRE; 0: NEVER */
+	bool log_sessions;    /* one line for each session */
+};
+
+/* Read and check `path`.  On an error returns false after it has written one line, "file:line: what
+ * is wrong, what is allowed", to `errors` for each mistake found. */
+bool settings_load(const char *path, FILE *errors, struct settings **settings_out);
+void settings_free(struct settings *s);
+
+/* The effective settings as a file that settings_load() reads back (ringpostd --check). */
+void settings_print(const struct settings *s, FILE *to);
+/* docs/SETTINGS.md. */
+void settings_print_reference(FILE *to);
+
+#endif
