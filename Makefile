@@ -22,8 +22,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wfo
 HARDENING := -fPIE -fstack-protector-strong -ftrivial-auto-var-init=zero
 LINK_HARDENING := -pie -Wl,-z,relro,-z,now
 
-CFLAGS_release := -O2 -g $(HARDENING) -D_FORTIFY_SOURCE=$(FORTIFY)
-CFLAGS_debug   := -O0 -g3 $(HARDENING)
+CFLAGS_release = -O2 -g $(HARDENING) -D_FORTIFY_SOURCE=$(FORTIFY)
+CFLAGS_debug   = -O0 -g3 $(HARDENING)
 CFLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=undefined
 LDFLAGS_release := $(LINK_HARDENING)
@@ -34,7 +34,7 @@ LDLIBS_release  := -ljemalloc
 # clang 14 knows _FORTIFY_SOURCE up to 2 and wants a word before it zeroes automatic variables.
 ifneq ($(findstring clang,$(CC)),)
 FORTIFY := 2
-HARDENING += -Xclang -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+HARDENING += -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
 else
 FORTIFY := 3
 endif
@@ -92,4 +92,4 @@ help:				## this list
 	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
 .SECONDARY:
--include $(shell find build/$(FLAVOUR) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
