@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#define SETTINGS_PATH_DEFAULT "/etc/ringpost.conf"
+
 enum protocol {
 	PROTOCOL_POP3,
 };
@@ -56,7 +58,7 @@ struct settings {
 	const char *default_domain;   /* put behind a login name without "@"; "" for none */
 	const char *detail_separator; /* cut off the local part from here on; "" to keep it */
 	const char *password_scheme;  /* for new hashes: yescrypt, sha512-crypt, bcrypt, plain */
-	unsigned auth_workers;
+	unsigned auth_workers;        /* "auto" is resolved by settings_load() */
 	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
 	unsigned auth_cache_seconds; /* 0: every login is verified anew */
 	unsigned auth_cache_entries; /* for each shard */
@@ -81,7 +83,8 @@ void settings_free(struct settings *s);
 
 /* The effective settings as a file that settings_load() reads back (ringpostd --check). */
 void settings_print(const struct settings *s, FILE *to);
-/* docs/SETTINGS.md. */
+/* docs/SETTINGS.md, and the same as dist/man/ringpost.conf.5. */
 void settings_print_reference(FILE *to);
+void settings_print_manual(FILE *to);
 
 #endif

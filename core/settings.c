@@ -1,0 +1,389 @@
+/*
+ * settings.c - from the operator's file to struct settings, with every mistake named.
+ *
+ * libconfuse gives tokens with their lines; what they mean, and whether they are right, is the
+ * table's to say (settings_table.c).  A wrong value is noted and reading goes on, so that one run
+ * shows them all; a syntax error or an unknown name ends the reading, for nothing behind it can be
+ * trusted.
+ *
+ * libconfuse hands its callbacks no context, so the load in progress is a thread-local of this
+ * file.
+ */
+#include "core/settings.h"
+
+#include "core/settings_table.h"
+#include "io/base/must.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SETTING_NAME_OCTETS 64
+
+struct load {
+	const char *path;
+	FILE *errors;
+	struct settings *settings;
+	unsigned mistakes;
+	int lines[SETTINGS_ROWS_MAX]; /* for each row: where it was set, 0: not yet */
+};
+
+static _Thread_local struct load *loading;
+
+/* `line` 0: the file as a whole. */
+__attribute__((format(printf, 2, 3))) static void
+mistake(int line, const char *format, ...)
+{
+	va_list args;
+
+	if (line > 0)
+		fprintf(loading->errors, "%s:%d: ", loading->path, line);
+	else
+		fprintf(loading->errors, "%s: ", loading->path);
+	va_start(args, format);
+	vfprintf(loading->errors, format, args);
+	va_end(args);
+	putc('\n', loading->errors);
+	loading->mistakes++;
+}
+
+static const struct setting *
+find_row(const struct setting *rows, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(rows[i].name, name) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* How many letters must change to make `b` of `a` (Levenshtein). */
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[SETTING_NAME_OCTETS + 1];
+	size_t length = strlen(b);
+
+	must(length <= SETTING_NAME_OCTETS);
+	for (unsigned j = 0; j <= length; j++)
+		row[j] = j;
+	for (unsigned i = 1; a[i - 1] != '\0'; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= length; j++) {
+			unsigned least = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < least)
+				least = row[j] + 1;
+			if (row[j - 1] + 1 < least)
+				least = row[j - 1] + 1;
+			row[j] = least;
+		}
+	}
+	return row[length];
+}
+
+static const char *
+nearest_name(const struct setting *rows, size_t count, const char *name)
+{
+	const char *best = rows[0].name;
+
+	for (size_t i = 1; i < count; i++) {
+		if (distance(name, rows[i].name) < distance(name, best))
+			best = rows[i].name;
+	}
+	return best;
+}
+
+static void
+unknown_name(int line, const char *name, bool in_listener)
+{
+	if (in_listener)
+		mistake(line,
+			"listen has no setting \"%s\"; allowed: address, protocol, plaintext_auth",
+			name);
+	else
+		mistake(line,
+			"no setting is called \"%s\"; the nearest is \"%s\", ringpost.conf(5) lists all",
+			name, nearest_name(settings_rows, settings_row_count, name));
+}
+
+/* libconfuse's own complaints: syntax and unknown names. */
+__attribute__((format(printf, 2, 0))) static void
+on_syntax_error(cfg_t *cfg, const char *format, va_list args)
+{
+	static const char unknown[] = "no such option '";
+	char text[256];
+	size_t length;
+
+	vsnprintf(text, sizeof(text), format, args);
+	length = strlen(text);
+	if (strncmp(text, unknown, sizeof(unknown) - 1) != 0 || text[length - 1] != '\'') {
+		mistake(cfg->line, "%s; a line reads: name = value", text);
+		return;
+	}
+	text[length - 1] = '\0';
+	unknown_name(cfg->line, text + sizeof(unknown) - 1, cfg_title(cfg) != NULL);
+}
+
+static void
+note_line(const struct setting *row, int line)
+{
+	int *first = &loading->lines[row - settings_rows];
+
+	if (*first != 0)
+		mistake(line, "%s is set in line %d already; allowed: once", row->name, *first);
+	else
+		*first = line;
+}
+
+/* The value of a setting outside sections: checked and stored. */
+static int
+on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	const struct setting *row = find_row(settings_rows, settings_row_count, opt->name);
+	char why[SETTING_WHY_OCTETS];
+
+	note_line(row, cfg->line);
+	if (!setting_read(row, text, loading->settings, why))
+		mistake(cfg->line, "%s = %s: %s", opt->name, text, why);
+	*(const char **)result = text;
+	return 0;
+}
+
+/* A value in a listen section: checked while the line is known, stored by take_listener(). */
+static int
+on_listener_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	const struct setting *row = find_row(listener_rows, listener_row_count, opt->name);
+	struct settings_listener unused = { 0 };
+	char why[SETTING_WHY_OCTETS];
+
+	if (!setting_read(row, text, &unused, why))
+		mistake(cfg->line, "%s = %s: %s", opt->name, text, why);
+	setting_forget(row, &unused);
+	*(const char **)result = text;
+	return 0;
+}
+
+static int
+on_listener(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+
+	if (cfg_size(section, "address") == 0)
+		mistake(cfg->line, "listen %s has no address; needed: address = \"127.0.0.1:110\"",
+			cfg_title(section));
+	return 0;
+}
+
+static cfg_opt_t
+option_of(const struct setting *row, cfg_callback_t callback)
+{
+	cfg_flag_t list = row->kind == SETTING_ADDRESSES ? CFGF_LIST : CFGF_NONE;
+
+	return (cfg_opt_t){
+		.name = row->name,
+		.type = CFGT_STR,
+		.flags = CFGF_NODEFAULT | list,
+		.parsecb = callback,
+	};
+}
+
+/* Undefined for a field without a fallback: only `address`, which has none, is not filled. */
+static void
+put_fallbacks(const struct setting *rows, size_t count, void *base)
+{
+	char why[SETTING_WHY_OCTETS];
+
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].fallback != NULL)
+			must(setting_read(&rows[i], rows[i].fallback, base, why));
+	}
+}
+
+static unsigned
+count_addresses(cfg_t *cfg)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < cfg_size(cfg, "listen"); i++)
+		count += cfg_size(cfg_getnsec(cfg, "listen", i), "address");
+	return count;
+}
+
+static bool
+take_listener(cfg_t *section, unsigned index, struct settings_listener *l)
+{
+	char why[SETTING_WHY_OCTETS];
+
+	put_fallbacks(listener_rows, listener_row_count, l);
+	for (size_t i = 0; i < listener_row_count; i++) {
+		const struct setting *row = &listener_rows[i];
+
+		if (row->kind != SETTING_ADDRESSES && cfg_size(section, row->name) > 0)
+			must(setting_read(row, cfg_getstr(section, row->name), l, why));
+	}
+	l->name = strdup(cfg_title(section));
+	l->address_text = strdup(cfg_getnstr(section, "address", index));
+	return l->name != NULL && l->address_text != NULL &&
+		settings_read_address(l->address_text, &l->address, &l->address_octets);
+}
+
+static void
+refuse_same_addresses(const struct settings *s)
+{
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		for (unsigned j = 0; j < i; j++) {
+			const struct settings_listener *a = &s->listeners[i];
+			const struct settings_listener *b = &s->listeners[j];
+
+			if (a->address_octets == b->address_octets &&
+				memcmp(&a->address, &b->address, a->address_octets) == 0)
+				mistake(0,
+					"listen %s and listen %s: %s is there twice; allowed: once",
+					b->name, a->name, a->address_text);
+		}
+	}
+}
+
+/* Every value was checked on its way in, so only memory can fail here. */
+static void
+take_listeners(cfg_t *cfg, struct settings *s)
+{
+	unsigned count = count_addresses(cfg);
+
+	if (count == 0) {
+		mistake(0,
+			"nothing to listen on; needed: listen pop3 { address = \"127.0.0.1:110\" }");
+		return;
+	}
+	s->listeners = calloc(count, sizeof(*s->listeners));
+	if (s->listeners == NULL) {
+		mistake(0, "out of memory");
+		return;
+	}
+	for (unsigned i = 0; i < cfg_size(cfg, "listen"); i++) {
+		cfg_t *section = cfg_getnsec(cfg, "listen", i);
+
+		for (unsigned j = 0; j < cfg_size(section, "address"); j++) {
+			if (!take_listener(section, j, &s->listeners[s->listener_count++]))
+				mistake(0, "out of memory");
+		}
+	}
+	refuse_same_addresses(s);
+}
+
+/* A directory or a missing file is told apart first: libconfuse's scanner would end the process. */
+static FILE *
+open_file(const char *path)
+{
+	struct stat st;
+	FILE *file = fopen(path, "re");
+
+	if (file != NULL && fstat(fileno(file), &st) == 0 && !S_ISDIR(st.st_mode))
+		return file;
+	if (file != NULL) {
+		fclose(file);
+		errno = EISDIR;
+	}
+	mistake(0, "cannot be read: %s", strerror(errno));
+	return NULL;
+}
+
+static void
+parse(struct load *load, cfg_opt_t *options)
+{
+	FILE *file = open_file(load->path);
+	cfg_t *cfg;
+
+	if (file == NULL)
+		return;
+	cfg = cfg_init(options, CFGF_NONE);
+	if (cfg == NULL) {
+		mistake(0, "out of memory");
+		fclose(file);
+		return;
+	}
+	cfg_set_error_function(cfg, on_syntax_error);
+	cfg_set_validate_func(cfg, "listen", on_listener);
+	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS && load->mistakes == 0)
+		mistake(0, "cannot be read");
+	if (load->mistakes == 0)
+		take_listeners(cfg, load->settings);
+	cfg_free(cfg);
+	fclose(file);
+}
+
+static unsigned
+cores_allowed(void)
+{
+	cpu_set_t cores;
+
+	if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&cores);
+}
+
+/* Builds libconfuse's view of the table and reads the file through it. */
+static void
+load_file(struct load *load)
+{
+	cfg_opt_t in_listener[SETTINGS_ROWS_MAX + 1];
+	cfg_opt_t options[SETTINGS_ROWS_MAX + 2];
+
+	for (size_t i = 0; i < listener_row_count; i++)
+		in_listener[i] = option_of(&listener_rows[i], on_listener_value);
+	in_listener[listener_row_count] = (cfg_opt_t)CFG_END();
+	for (size_t i = 0; i < settings_row_count; i++)
+		options[i] = option_of(&settings_rows[i], on_value);
+	options[settings_row_count] = (cfg_opt_t)CFG_SEC(
+		"listen", in_listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	options[settings_row_count + 1] = (cfg_opt_t)CFG_END();
+	parse(load, options);
+}
+
+bool
+settings_load(const char *path, FILE *errors, struct settings **settings_out)
+{
+	struct settings *s = calloc(1, sizeof(*s));
+	struct load load = { .path = path, .errors = errors, .settings = s };
+
+	if (s == NULL) {
+		fprintf(errors, "%s: out of memory\n", path);
+		return false;
+	}
+	put_fallbacks(settings_rows, settings_row_count, s);
+	loading = &load;
+	load_file(&load);
+	loading = NULL;
+	if (load.mistakes > 0) {
+		settings_free(s);
+		return false;
+	}
+	if (s->auth_workers == 0)
+		s->auth_workers = cores_allowed();
+	*settings_out = s;
+	return true;
+}
+
+void
+settings_free(struct settings *s)
+{
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		free((char *)s->listeners[i].name);
+		free((char *)s->listeners[i].address_text);
+	}
+	free(s->listeners);
+	for (size_t i = 0; i < settings_row_count; i++)
+		setting_forget(&settings_rows[i], s);
+	free(s);
+}

@@ -1,0 +1,166 @@
+/*
+ * settings_table.c - the table of all settings.
+ *
+ * To add a setting: a field in settings.h, a row here, then `ringpost settings > docs/SETTINGS.md`.
+ */
+#include "core/settings_table.h"
+
+#include "io/base/must.h"
+
+#include <string.h>
+
+static const char *const policy_words[] = {
+	[SESSION_POLICY_SHARED] = "shared",
+	[SESSION_POLICY_EXCLUSIVE] = "exclusive",
+	NULL,
+};
+static const char *const protocol_words[] = { [PROTOCOL_POP3] = "pop3", NULL };
+static const char *const scheme_words[] = { "yescrypt", "sha512-crypt", "bcrypt", "plain", NULL };
+
+static bool
+has_control(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+static const char *
+fault_of_text(const char *text)
+{
+	return has_control(text) ? "it holds a control character" : NULL;
+}
+
+/* Thunderbird takes any "<...@...>" in a greeting for an APOP stamp (PROTOCOL.md, rule 1). */
+static const char *
+fault_of_greeting(const char *text)
+{
+	const char *open = strchr(text, '<');
+
+	if (open != NULL && strchr(open, '@') != NULL)
+		return "\"<\" before \"@\" reads as an APOP stamp to clients";
+	return fault_of_text(text);
+}
+
+static const char *
+fault_of_domain(const char *text)
+{
+	char before = '.';
+
+	for (const char *at = text; *at != '\0'; before = *at++) {
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", *at) == NULL &&
+			(unsigned char)*at < 0x80)
+			return "a domain is written in a-z 0-9 - _ and single dots, lower-case";
+		if (*at == '.' && before == '.')
+			return "a part between two dots is empty";
+	}
+	return text[0] != '\0' && before == '.' ? "it ends with a dot" : NULL;
+}
+
+static const char *
+fault_of_separator(const char *text)
+{
+	if (strchr(text, '@') != NULL)
+		return "\"@\" ends the local part already";
+	return fault_of_text(text);
+}
+
+#define FIELD(field) #field, .offset = offsetof(struct settings, field)
+#define NUMBER(field, text, low, high)                                                             \
+	.name = FIELD(field), .kind = SETTING_NUMBER, .fallback = (text), .min = (low),            \
+	.max = (high)
+#define YES_NO(field, text) .name = FIELD(field), .kind = SETTING_YES_NO, .fallback = (text)
+#define TEXT(field, text, low, high, check)                                                        \
+	.name = FIELD(field), .kind = SETTING_TEXT, .fallback = (text), .min = (low),              \
+	.max = (high), .fault = (check)
+
+/* clang-format off */
+const struct setting settings_rows[] = {
+	{ TEXT(user, "ringpost", 0, 32, fault_of_text), .group = "Server",
+	  .explanation = "The user that ringpostd becomes when it is started as root, and that owns the "
+			 "spool. Empty: it stays what it is." },
+	{ NUMBER(shards, "auto", 0, 1024), .zero_word = "auto",
+	  .explanation = "Pinned threads that serve connections, each with its own ring. `auto`: one for "
+			 "each core the process may run on." },
+	{ YES_NO(sqpoll, "no"),
+	  .explanation = "Let a kernel thread for each shard take in submissions (IORING_SETUP_SQPOLL): "
+			 "no system calls under load, but a core for each such thread." },
+	{ NUMBER(drain_timeout_s, "30", 0, 86400),
+	  .explanation = "Seconds that sessions get to finish after SIGTERM." },
+
+	{ TEXT(spool, "/var/lib/ringpost", 1, 3500, fault_of_text), .group = "Storage",
+	  .explanation = "Directory that holds the maildrops (`mail/`) and the accounts "
+			 "(`accounts.lmdb`)." },
+	{ NUMBER(lock_timeout_ms, "5000", 0, 600000),
+	  .explanation = "Milliseconds to wait for the lock of a maildrop; after that the client reads "
+			 "`[SYS/TEMP]`." },
+	{ NUMBER(disk_workers, "4", 1, 256),
+	  .explanation = "Threads that wait for disks, so that no shard does." },
+	{ NUMBER(maildrop_cache, "1024", 0, 1000000),
+	  .explanation = "Maildrops that each shard keeps open after their last session. Each costs an "
+			 "open file." },
+	{ .name = FIELD(session_policy), .kind = SETTING_CHOICE, .fallback = "shared",
+	  .words = policy_words,
+	  .explanation = "`shared`: many sessions may hold one maildrop, each sees what was there at its "
+			 "login. `exclusive`: the second is refused with `[IN-USE]` (RFC 1939, section 8)." },
+
+	{ TEXT(default_domain, "", 0, 253, fault_of_domain), .group = "Accounts",
+	  .explanation = "Domain put behind a login name without `@`. Empty: such a name is no account." },
+	{ TEXT(detail_separator, "+", 0, 8, fault_of_separator),
+	  .explanation = "What follows it in the local part is cut off: with `+`, `alice+lists@example.org` "
+			 "is `alice@example.org`. Empty: nothing is cut." },
+	{ TEXT(password_scheme, "yescrypt", 0, 64, NULL), .words = scheme_words,
+	  .explanation = "Scheme of new password hashes. All of them are accepted at login whatever is "
+			 "set here. `plain` is for tests only." },
+	{ NUMBER(auth_workers, "auto", 0, 256), .zero_word = "auto",
+	  .explanation = "Threads that verify passwords. `auto`: one for each core the process may run on." },
+	{ NUMBER(auth_queue, "1024", 1, 1000000),
+	  .explanation = "Logins that may wait for such a thread; beyond them the client reads "
+			 "`[SYS/TEMP]`." },
+	{ NUMBER(auth_cache_seconds, "3600", 0, 86400), .zero_word = "off",
+	  .explanation = "Seconds for which a good login is remembered (as a keyed digest), so that a "
+			 "poller costs no new password hash. A changed password counts at once." },
+	{ NUMBER(auth_cache_entries, "65536", 0, 16777216),
+	  .explanation = "Good logins that each shard remembers, 32 octets each." },
+
+	{ NUMBER(connections, "100000", 1, 10000000), .group = "Limits",
+	  .explanation = "Connections in all; more are refused with one line. Each needs an open file "
+			 "(LimitNOFILE)." },
+	{ NUMBER(connections_per_address, "1000", 0, 10000000), .zero_word = "unlimited",
+	  .explanation = "Connections from one client address. Webmail and mobile carriers come with "
+			 "thousands of users from few addresses: raise it there." },
+	{ NUMBER(login_deadline_s, "60", 5, 3600),
+	  .explanation = "Seconds from connecting until the login must have succeeded." },
+	{ NUMBER(idle_timeout_s, "600", 600, 86400),
+	  .explanation = "Seconds without a command after which a session is closed. RFC 1939, section 3, "
+			 "asks for at least 10 minutes." },
+	{ NUMBER(failed_logins, "3", 1, 100),
+	  .explanation = "Failed logins after which a connection is closed." },
+
+	{ TEXT(greeting, "ringpost ready", 1, 400, fault_of_greeting), .group = "What clients read",
+	  .explanation = "Text of the greeting behind `+OK `." },
+	{ NUMBER(expire_days, "never", 0, 36500), .zero_word = "never",
+	  .explanation = "What CAPA says in EXPIRE (RFC 2449): the least number of days that mail is kept." },
+	{ YES_NO(log_sessions, "yes"),
+	  .explanation = "Log one line for each session." },
+};
+static_assert(array_count(settings_rows) <= SETTINGS_ROWS_MAX, "settings.c has room for all rows");
+const size_t settings_row_count = array_count(settings_rows);
+
+#define LISTENER_FIELD(field) #field, .offset = offsetof(struct settings_listener, field)
+
+const struct setting listener_rows[] = {
+	{ .name = "address", .kind = SETTING_ADDRESSES,
+	  .explanation = "Where to listen: `\"127.0.0.1:110\"`, `\"[::1]:110\"`, or a list of such, "
+			 "`{\"0.0.0.0:110\", \"[::]:110\"}`. `[::]` means IPv6 only. Port 1 to 65535." },
+	{ .name = LISTENER_FIELD(protocol), .kind = SETTING_CHOICE, .fallback = "pop3",
+	  .words = protocol_words,
+	  .explanation = "What is spoken there." },
+	{ .name = LISTENER_FIELD(plaintext_auth), .kind = SETTING_YES_NO, .fallback = "no",
+	  .explanation = "Take passwords although the connection is in clear. For loopback, or behind "
+			 "something that does TLS." },
+};
+/* clang-format on */
+const size_t listener_row_count = array_count(listener_rows);
