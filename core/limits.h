@@ -1,0 +1,39 @@
+/*
+ * limits.h - every bound on what one guest can make us hold.
+ *
+ * What an operator may want to change is a setting; these are the sizes the code is built around.
+ */
+#ifndef CORE_LIMITS_H
+#define CORE_LIMITS_H
+
+#include "io/base/must.h"
+#include "io/base/segments.h"
+
+/* Lines.  RFC 2449 allows a command 255 octets; clients with long names and passwords send more. */
+#define LINE_OCTETS_MAX 1024u /* without its end */
+
+/* What one receive brings at most. */
+#define RECEIVE_BUFFER_OCTETS 4096u
+#define RECEIVE_BUFFERS	      1024u /* for each shard */
+
+/* Lines that wait while a reply is out or a worker is asked: one receive, and the beginning of a line
+ * that was there before it. */
+#define INPUT_BLOCK_OCTETS (LINE_OCTETS_MAX + 2 + RECEIVE_BUFFER_OCTETS)
+
+static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buffer");
+
+/* Output.  A session is not asked for more while this much of its last answers is unsent. */
+#define OUTPUT_MARK_OCTETS (256u * 1024)
+/* A long listing pauses when it has put this much. */
+#define LISTING_MARK_OCTETS 32768u
+
+/* Unknown commands in a row, then the connection is closed. */
+#define UNKNOWN_BEFORE_LOGIN_MAX 10u
+#define UNKNOWN_AFTER_LOGIN_MAX	 50u
+
+/* Memory of one shard's rings and pools, grown on demand. */
+#define RING_ENTRIES	 1024u
+#define REPLY_BLOCKS_MAX 1000000u
+#define COLD_BUFFERS_MAX 64u
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * session.h - the POP3 session (RFC 1939), pure.
+ *
+ * A line or an event goes in; replies are put into the segments that pop3_session_init() was given, and
+ * the return value says what must happen before the next call:
+ *
+ *   LINE    give it the next line: pop3_session_line()
+ *   DRAIN   send what is queued, then pop3_session_drained()
+ *   VERIFY  check pop3_session_credentials(), then pop3_session_verified()
+ *   OPEN    open the maildrop of pop3_session_address(), then pop3_session_opened()
+ *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
+ *   COMMIT  remove pop3_session_deletions(), then pop3_session_committed()
+ *   CLOSE   send what is queued and close
+ *   REFUSE  the same for a guest who may still be sending
+ *
+ * No I/O, no clock.  Transcripts, fuzzers and the server drive the same functions.
+ *
+ * Ownership: policy and reply are borrowed for the session's life; the snapshot given to
+ * pop3_session_opened() is borrowed until pop3_session_end() and all replies are sent.
+ */
+#ifndef CORE_POP3_SESSION_H
+#define CORE_POP3_SESSION_H
+
+#include "io/base/segments.h"
+#include "storage/listing.h"
+
+enum pop3_next {
+	POP3_NEXT_LINE,
+	POP3_NEXT_DRAIN,
+	POP3_NEXT_VERIFY,
+	POP3_NEXT_OPEN,
+	POP3_NEXT_SCAN,
+	POP3_NEXT_COMMIT,
+	POP3_NEXT_CLOSE,
+	POP3_NEXT_REFUSE,
+};
+
+enum pop3_state {
+	POP3_AUTHORIZATION = 1 << 0, /* bits, so that a command can name several */
+	POP3_TRANSACTION = 1 << 1,
+	POP3_UPDATE = 1 << 2,
+	POP3_ENDED = 1 << 3,
+};
+
+/* Why a session ended, as the log has it. */
+enum pop3_end {
+	POP3_END_NONE,
+	POP3_END_QUIT,
+	POP3_END_UPDATE_FAILED,
+	POP3_END_FAILED_LOGINS,
+	POP3_END_UNKNOWN_COMMANDS,
+	POP3_END_FOREIGN_PROTOCOL,
+};
+
+/* The same for all sessions of a listener. */
+struct pop3_policy {
+	const char *greeting;	    /* text behind "+OK " */
+	const char *implementation; /* CAPA IMPLEMENTATION */
+	bool plaintext_auth;	    /* USER and PASS although the connection is in clear */
+	uint32_t expire_days;	    /* 0: NEVER */
+	uint32_t failed_logins_max;
+};
+
+/* The answer to a login. */
+enum pop3_verdict {
+	POP3_VERDICT_GOOD,
+	POP3_VERDICT_BAD,	  /* no such account, wrong password, disabled: the same to the guest */
+	POP3_VERDICT_UNAVAILABLE, /* it could not be found out */
+};
+
+struct pop3_session {
+	const struct pop3_policy *policy;
+	struct segments *reply;
+	struct listing listing;
+	const char *user;	/* USER's argument, in a block of `names`; NULL: none */
+	struct slab *names;	/* blocks of LINE_OCTETS_MAX */
+	struct span secret;	/* within the line that asked for VERIFY */
+	uint64_t scan_offset;	/* SCAN: where the body begins */
+	uint64_t octets_retrieved;
+	uint32_t scan_lines;
+	uint32_t listing_cursor; /* DRAIN: the next message-number of a listing */
+	uint32_t retrieved;
+	uint32_t user_octets;
+	uint16_t unknown_in_a_row;
+	uint8_t failed_logins;
+	uint8_t state;	/* enum pop3_state */
+	uint8_t end;	/* enum pop3_end */
+	uint8_t listing_kind;
+	bool heard_a_line;
+	bool read_only;
+};
+
+struct pop3_scan {
+	int log_fd;
+	uint64_t offset;
+	uint64_t length;
+	uint32_t lines;
+};
+
+void pop3_session_init(struct pop3_session *s, const struct pop3_policy *policy,
+	struct segments *reply, struct slab *names);
+/* Let go of all the session holds but the snapshot, which is its owner's. */
+void pop3_session_end(struct pop3_session *s);
+
+enum pop3_next pop3_session_greet(struct pop3_session *s);
+
+/* One line without its end (CRLF or LF), at most LINE_OCTETS_MAX octets. */
+enum pop3_next pop3_session_line(struct pop3_session *s, struct span line);
+/* A line was longer and has been passed over. */
+enum pop3_next pop3_session_line_too_long(struct pop3_session *s);
+/* The first octets of the connection, before any line is cut: true if they are TLS or the like, which may
+ * never have a line end.  Then the guest has been answered: REFUSE. */
+bool pop3_session_is_foreign(struct pop3_session *s, struct span first_octets);
+
+enum pop3_next pop3_session_drained(struct pop3_session *s);
+
+/* VERIFY: name and secret as the guest sent them.  Valid until pop3_session_verified(), if the line is. */
+void pop3_session_credentials(const struct pop3_session *s, struct span *name_out,
+	struct span *secret_out);
+enum pop3_next pop3_session_verified(struct pop3_session *s, enum pop3_verdict verdict,
+	bool read_only);
+
+/* OPEN: `error` 0 and a snapshot; -EBUSY: another session holds it (RFC 1939's lock); any other negative
+ * errno: it could not be opened. */
+enum pop3_next pop3_session_opened(struct pop3_session *s, int error,
+	const struct maildrop *maildrop);
+
+struct pop3_scan pop3_session_scan(const struct pop3_session *s);
+enum pop3_next pop3_session_scanned(struct pop3_session *s, int error, uint64_t octets);
+
+/* COMMIT: session->listing says which. */
+enum pop3_next pop3_session_committed(struct pop3_session *s, int error);
+
+const char *pop3_end_word(enum pop3_end end);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * listener.c - see listener.h.
+ */
+#include "io/listener.h"
+
+#include "io/base/must.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#define RETRY_MS 100u
+
+static int
+bound_socket(const struct sockaddr *address, socklen_t address_octets, bool shared)
+{
+	int one = 1;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+		(shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
+		(address->sa_family == AF_INET6 &&
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) != 0 ||
+		bind(fd, address, address_octets) != 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+int
+listener_make_socket(const struct sockaddr *address, socklen_t address_octets, int backlog)
+{
+	int fd = bound_socket(address, address_octets, true);
+
+	if (fd >= 0 && listen(fd, backlog) != 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+int
+listener_check_free(const struct sockaddr *address, socklen_t address_octets)
+{
+	int fd = bound_socket(address, address_octets, false);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static void
+start_accepting(struct listener *l)
+{
+	l->accepting = true;
+	ring_accept(&l->loop->ring, &l->op, l->fd);
+}
+
+static void
+accept_done(struct op *op, int result, uint32_t flags)
+{
+	struct listener *l = container_of(op, struct listener, op);
+
+	if ((flags & OP_MORE) == 0)
+		l->accepting = false;
+	if (l->fd < 0) { /* stopped meanwhile */
+		if (result >= 0)
+			close(result);
+		return;
+	}
+	if (result >= 0) {
+		l->accepted(l, result);
+	} else if (result != -ECONNABORTED && result != -EINTR) {
+		l->troubled(l, result);
+		if (!l->accepting)
+			timer_arm(&l->loop->timers, &l->retry, l->loop->now_ms + RETRY_MS);
+		return;
+	}
+	if (!l->accepting)
+		start_accepting(l);
+}
+
+static void
+retry_fired(struct timer *t)
+{
+	start_accepting(container_of(t, struct listener, retry));
+}
+
+void
+listener_start(struct listener *l, struct loop *loop, int fd,
+	void (*accepted)(struct listener *l, int fd),
+	void (*troubled)(struct listener *l, int error))
+{
+	*l = (struct listener){
+		.loop = loop,
+		.op.done = accept_done,
+		.accepted = accepted,
+		.troubled = troubled,
+		.fd = fd,
+	};
+	timer_init(&l->retry, retry_fired);
+	start_accepting(l);
+}
+
+void
+listener_stop(struct listener *l)
+{
+	timer_disarm(&l->loop->timers, &l->retry);
+	if (l->accepting)
+		ring_cancel(&l->loop->ring, &l->loop->unheard, &l->op);
+	close(l->fd);
+	l->fd = -1;
+}

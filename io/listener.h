@@ -1,0 +1,41 @@
+/*
+ * listener.h - a shard's own listening socket.
+ *
+ * Every shard listens on every address (SO_REUSEPORT): the kernel spreads connections over the shards
+ * by a hash of addresses and ports, and no shard hands a connection to another.  Sockets are made by the
+ * main thread while it still may bind low ports; options set there are inherited by what is accepted.
+ */
+#ifndef IO_LISTENER_H
+#define IO_LISTENER_H
+
+#include "io/loop.h"
+
+#include <sys/socket.h>
+
+struct listener {
+	struct loop *loop;
+	struct op op;
+	struct timer retry; /* after -EMFILE and the like */
+	void (*accepted)(struct listener *l, int fd);
+	/* No connection can be taken for now (tried again by itself). */
+	void (*troubled)(struct listener *l, int error);
+	int fd;
+	bool accepting;
+};
+
+/* A bound, listening TCP socket with SO_REUSEPORT and TCP_NODELAY; returns it or a negative
+ * errno. */
+int listener_make_socket(const struct sockaddr *address, socklen_t address_octets, int backlog);
+
+/* Is somebody else listening there already?  SO_REUSEPORT would let two servers share the guests of one
+ * port without a word.  0, or -EADDRINUSE and the like. */
+int listener_check_free(const struct sockaddr *address, socklen_t address_octets);
+
+/* Start accepting on `fd`, which the listener owns from now on. */
+void listener_start(struct listener *l, struct loop *loop, int fd,
+	void (*accepted)(struct listener *l, int fd),
+	void (*troubled)(struct listener *l, int error));
+/* Stop accepting and close the socket. */
+void listener_stop(struct listener *l);
+
+#endif

@@ -1,0 +1,296 @@
+/*
+ * outq.c - the send queue of one connection.
+ *
+ * A reply is a list of segments: octets, or a span of an open file.  Handlers append segments; only
+ * this file knows how each kind reaches the socket (measured in docs/PERFORMANCE.md):
+ *   octets            by the ring, with all other sends of this turn in one system call; directly, with
+ *                     MSG_MORE, where a file follows, so that both leave in one packet
+ *   a warm file span  by one sendfile(2) on the shard
+ *   a cold one        read through the ring first (which waits elsewhere), then as a warm one: the
+ *                     buffer is only the reason for the kernel to fill its page cache, and the one
+ *                     sending path stays one
+ * Invariants
+ *   1. At most one operation is in flight, so replies keep their order.
+ *   2. A shard never waits for a disk: a span is sent only when it is known to be resident.
+ *   3. No connection sends more than TURN_OCTETS in one turn of the loop.
+ * Ownership: the connection owns the queue and keeps every file in it open until the queue is empty.
+ */
+#include "io/outq.h"
+
+#include "io/base/must.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define TURN_OCTETS  (1024u * 1024)
+#define CHUNK_OCTETS (512u * 1024)
+#define PROBE_STEP   65536u
+#define PAGE_OCTETS  4096u
+
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* Linux 6.5 */
+#endif
+
+static void
+op_done(struct op *op, int result, uint32_t flags)
+{
+	struct outq *q = container_of(op, struct outq, op);
+	enum outq_doing did = q->doing;
+
+	(void)flags;
+	q->doing = OUTQ_NOTHING;
+	if (did == OUTQ_READING) {
+		loop_give_cold_buffer(q->loop, q->cold_buffer);
+		q->cold_buffer = NULL;
+	}
+	if (result >= 0 && did == OUTQ_SENDING)
+		segments_advance(&q->segments, (uint64_t)result);
+	else if (result > 0 && did == OUTQ_READING)
+		q->warm_end = q->segments.first->offset + (uint64_t)result;
+	else if (result == 0 && did == OUTQ_READING)
+		result = -EBADMSG; /* the file ends before the span does */
+	q->moved(q, result < 0 ? result : 0);
+}
+
+static void
+turn_came(struct deferred *d)
+{
+	struct outq *q = container_of(d, struct outq, turn);
+
+	q->doing = OUTQ_NOTHING;
+	q->moved(q, 0);
+}
+
+void
+outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error))
+{
+	*q = (struct outq){ .loop = loop, .fd = fd, .moved = moved, .op.done = op_done };
+	segments_init(&q->segments, &loop->segments);
+	deferred_init(&q->turn, turn_came);
+}
+
+/* Hold back partial packets while replies are put together from several files. */
+static void
+set_cork(struct outq *q, bool corked)
+{
+	int value = corked;
+
+	if (q->corked == corked)
+		return;
+	q->corked = corked;
+	(void)setsockopt(q->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+}
+
+static void
+wait_until_writable(struct outq *q)
+{
+	q->doing = OUTQ_POLLING;
+	ring_poll_writable(&q->loop->ring, &q->op, q->fd);
+}
+
+/* ---- octets -------------------------------------------------------------------------------- */
+
+/* Octets with a file behind them: into the same packet. */
+static int
+send_ahead_of_file(struct outq *q, struct segment *g)
+{
+	struct span octets = segment_octets(g);
+	ssize_t n = send(q->fd, octets.at, octets.length, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		wait_until_writable(q);
+		return 0;
+	}
+	if (n < 0)
+		return -errno;
+	segments_advance(&q->segments, (uint64_t)n);
+	return 0;
+}
+
+static int
+send_octets(struct outq *q, struct segment *g)
+{
+	if (g->next != NULL && g->next->fd >= 0)
+		return send_ahead_of_file(q, g);
+	q->doing = OUTQ_SENDING;
+	ring_send(&q->loop->ring, &q->op, q->fd, segment_octets(g));
+	return 0;
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+static bool
+octet_is_resident(int fd, uint64_t offset)
+{
+	char octet;
+	struct iovec iov = { .iov_base = &octet, .iov_len = 1 };
+
+	return preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT) == 1;
+}
+
+/* The pages are there (cachestat), or this kernel cannot say; -1: at least one is missing. */
+static int
+pages_are_cached(int fd, uint64_t offset, uint64_t length)
+{
+	static bool unknown_to_kernel;
+	struct {
+		uint64_t offset;
+		uint64_t length;
+	} range = { offset, length };
+	struct {
+		uint64_t cached;
+		uint64_t others[4];
+	} answer;
+	uint64_t pages = (offset + length - 1) / PAGE_OCTETS - offset / PAGE_OCTETS + 1;
+
+	if (unknown_to_kernel)
+		return 0;
+	if (syscall(SYS_cachestat, fd, &range, &answer, 0) != 0) {
+		unknown_to_kernel = errno == ENOSYS;
+		return 0;
+	}
+	return answer.cached == pages ? 1 : -1;
+}
+
+/*
+ * May this part of a file be sent without waiting for the disk?  cachestat counts pages, but also those
+ * whose read has only begun; one-octet reads that refuse to wait tell them apart, at both ends, and
+ * every PROBE_STEP where the kernel has no cachestat.
+ */
+static bool
+is_resident(int fd, uint64_t offset, uint64_t length)
+{
+	int cached = length <= PAGE_OCTETS ? 1 : pages_are_cached(fd, offset, length);
+
+	if (cached < 0 || !octet_is_resident(fd, offset + length - 1))
+		return false;
+	if (offset / PAGE_OCTETS == (offset + length - 1) / PAGE_OCTETS)
+		return true;
+	if (!octet_is_resident(fd, offset))
+		return false;
+	for (uint64_t at = PROBE_STEP; cached == 0 && at < length; at += PROBE_STEP)
+		if (!octet_is_resident(fd, offset + at))
+			return false;
+	return true;
+}
+
+/* Have the kernel read the front of a file span into its page cache, off the shard. */
+static void
+read_ahead(struct outq *q, const struct segment *g)
+{
+	uint64_t length = g->end - g->offset;
+
+	if (length > LOOP_COLD_BUFFER_OCTETS)
+		length = LOOP_COLD_BUFFER_OCTETS;
+	q->cold_buffer = loop_take_cold_buffer(q->loop, &q->turn);
+	if (q->cold_buffer == NULL) {
+		q->doing = OUTQ_WAITING;
+		return;
+	}
+	q->doing = OUTQ_READING;
+	ring_read(&q->loop->ring, &q->op, g->fd, q->cold_buffer, (uint32_t)length, g->offset);
+}
+
+/* How much of the front file may be sent now; 0: it is being read. */
+static uint64_t
+warm_part(struct outq *q, const struct segment *g)
+{
+	uint64_t length = g->end - g->offset;
+
+	if (q->warm_end > g->offset && q->warm_end <= g->end)
+		return q->warm_end - g->offset;
+	if (length > CHUNK_OCTETS)
+		length = CHUNK_OCTETS;
+	if (is_resident(g->fd, g->offset, length))
+		return length;
+	read_ahead(q, g);
+	return 0;
+}
+
+static int
+send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
+{
+	uint64_t length = warm_part(q, g);
+	off_t offset = (off_t)g->offset;
+	ssize_t n;
+
+	if (length == 0)
+		return 0;
+	if (g->next != NULL)
+		set_cork(q, true);
+	n = sendfile(q->fd, g->fd, &offset, length);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		wait_until_writable(q);
+		return 0;
+	}
+	if (n <= 0)
+		return n < 0 ? -errno : -EBADMSG; /* 0: the file ends before the span does */
+	*sent_out += (uint64_t)n;
+	if (q->warm_end != 0 && (uint64_t)offset >= q->warm_end)
+		q->warm_end = 0;
+	segments_advance(&q->segments, (uint64_t)n);
+	return 0;
+}
+
+/* ---- the queue ----------------------------------------------------------------------------- */
+
+int
+outq_flush(struct outq *q)
+{
+	uint64_t sent = 0;
+	int error = 0;
+
+	if (q->segments.failed)
+		return -ENOMEM;
+	while (q->doing == OUTQ_NOTHING && error == 0) {
+		struct segment *g = q->segments.first;
+
+		if (g == NULL) {
+			set_cork(q, false);
+			return 0;
+		}
+		if (sent >= TURN_OCTETS) {
+			q->doing = OUTQ_GIVEN_TURN;
+			loop_defer(q->loop, &q->turn);
+		} else if (g->fd < 0) {
+			error = send_octets(q, g);
+		} else {
+			error = send_file(q, g, &sent);
+		}
+	}
+	return error != 0 ? error : -EINPROGRESS;
+}
+
+bool
+outq_stop(struct outq *q)
+{
+	switch (q->doing) {
+	case OUTQ_NOTHING:
+		break;
+	case OUTQ_WAITING:
+	case OUTQ_GIVEN_TURN:
+		deferred_forget(&q->turn);
+		q->doing = OUTQ_NOTHING;
+		break;
+	case OUTQ_SENDING:
+	case OUTQ_POLLING:
+	case OUTQ_READING:
+		ring_cancel(&q->loop->ring, &q->loop->unheard, &q->op);
+		return false;
+	}
+	return true;
+}
+
+void
+outq_clear(struct outq *q)
+{
+	must(q->doing == OUTQ_NOTHING);
+	segments_clear(&q->segments);
+	q->warm_end = 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * outq.h - the send queue of one connection; see outq.c.
+ */
+#ifndef IO_OUTQ_H
+#define IO_OUTQ_H
+
+#include "io/loop.h"
+
+enum outq_doing {
+	OUTQ_NOTHING,
+	OUTQ_SENDING,	 /* the ring sends octets */
+	OUTQ_POLLING,	 /* the socket is full */
+	OUTQ_READING,	 /* a cold part of a file is on its way into the page cache */
+	OUTQ_WAITING,	 /* for a buffer to read it with */
+	OUTQ_GIVEN_TURN, /* sent its share of this turn */
+};
+
+struct outq {
+	struct segments segments; /* append here, then outq_flush() */
+	struct loop *loop;
+	struct op op;
+	struct deferred turn;
+	void *cold_buffer;
+	uint64_t warm_end; /* the front file's octets before this are in the page cache */
+	/* Something moved or failed (error < 0): flush again, or end the connection. */
+	void (*moved)(struct outq *q, int error);
+	int fd;
+	enum outq_doing doing;
+	bool corked;
+};
+
+void outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error));
+
+/* Move what can be moved.  0: all is with the kernel; -EINPROGRESS: moved() will be called; any other
+ * negative errno: the connection cannot go on. */
+int outq_flush(struct outq *q);
+
+/* Stop what is in flight; true when nothing is, else moved() is called once more. */
+bool outq_stop(struct outq *q);
+
+/* Drop all that was not sent.  Nothing may be in flight. */
+void outq_clear(struct outq *q);
+
+#endif
