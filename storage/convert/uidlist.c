@@ -9,24 +9,14 @@
  */
 #include "storage/convert/uidlist.h"
 
+#include "storage/uid.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define COURIER_VERSION_MAX 3u
-
-bool
-unique_id_is_valid(struct span id)
-{
-	if (id.length == 0 || id.length > MAILDROP_UNIQUE_ID_MAX)
-		return false;
-	for (size_t i = 0; i < id.length; i++) {
-		if (id.at[i] < 0x21 || id.at[i] > 0x7e)
-			return false;
-	}
-	return true;
-}
 
 /* What stands before the first (or last) `c`; *rest_out is what stands behind it.  Without a `c`
  * all of `s` comes back and nothing is left. */
@@ -333,13 +323,13 @@ uidlist_unique_id(const struct uidlist *list, const struct uidlist_entry *entry,
 		return true;
 	}
 	if (id.at == NULL) {
-		snprintf(to, MAILDROP_UNIQUE_ID_MAX + 1, "%08" PRIx32 "%08" PRIx32,
-			(uint32_t)entry->uid, list->uid_validity);
+		uid_put_derived((uint32_t)entry->uid, list->uid_validity, to);
+		to[UID_DERIVED_OCTETS] = '\0';
 		return true;
 	}
 	if (id.length == 0)
 		id = entry->base_name;
-	if (!unique_id_is_valid(id))
+	if (!uid_is_unique_id(id))
 		return false;
 	memcpy(to, id.at, id.length);
 	to[id.length] = '\0';

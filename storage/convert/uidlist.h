@@ -68,9 +68,6 @@ const struct uidlist_entry *uidlist_find(const struct uidlist *list, struct span
 bool uidlist_unique_id(const struct uidlist *list, const struct uidlist_entry *entry,
 	char to[MAILDROP_UNIQUE_ID_MAX + 1]);
 
-/* 1 to 70 octets of 0x21-0x7E. */
-bool unique_id_is_valid(struct span id);
-
 /* All of a Maildir file's name that stays when its flags change. */
 struct span maildir_base_name(struct span file_name);
 

@@ -136,22 +136,6 @@ courier_ids_of_every_version(void **state)
 	uidlist_free(&list);
 }
 
-static void
-unique_ids_are_1_to_70_printable_octets(void **state)
-{
-	char longest[MAILDROP_UNIQUE_ID_MAX + 1];
-
-	(void)state;
-	memset(longest, '~', sizeof(longest));
-	assert_true(unique_id_is_valid(span_of(longest, MAILDROP_UNIQUE_ID_MAX)));
-	assert_false(unique_id_is_valid(span_of(longest, MAILDROP_UNIQUE_ID_MAX + 1)));
-	assert_false(unique_id_is_valid(SPAN("")));
-	assert_false(unique_id_is_valid(SPAN("a b")));
-	assert_false(unique_id_is_valid(SPAN("\177")));
-	assert_false(unique_id_is_valid(SPAN("\344")));
-	assert_true(unique_id_is_valid(SPAN("!")));
-}
-
 int
 main(void)
 {
@@ -160,7 +144,6 @@ main(void)
 		cmocka_unit_test(dovecot_version_1_has_no_fields),
 		cmocka_unit_test(damaged_lines_cost_one_id_damaged_headers_all),
 		cmocka_unit_test(courier_ids_of_every_version),
-		cmocka_unit_test(unique_ids_are_1_to_70_printable_octets),
 	};
 
 	return cmocka_run_group_tests_name("uidlist", tests, NULL, NULL);
