@@ -14,10 +14,10 @@
 
 /* What one receive brings at most. */
 #define RECEIVE_BUFFER_OCTETS 4096u
-#define RECEIVE_BUFFERS	      1024u /* for each shard */
+#define RECEIVE_BUFFERS       1024u /* for each shard */
 
-/* Lines that wait while a reply is out or a worker is asked: one receive, and the beginning of a line
- * that was there before it. */
+/* Lines that wait while a reply is out or a worker is asked: one receive, and the beginning of a
+ * line that was there before it. */
 #define INPUT_BLOCK_OCTETS (LINE_OCTETS_MAX + 2 + RECEIVE_BUFFER_OCTETS)
 
 static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buffer");
@@ -29,10 +29,10 @@ static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buf
 
 /* Unknown commands in a row, then the connection is closed. */
 #define UNKNOWN_BEFORE_LOGIN_MAX 10u
-#define UNKNOWN_AFTER_LOGIN_MAX	 50u
+#define UNKNOWN_AFTER_LOGIN_MAX  50u
 
 /* Memory of one shard's rings and pools, grown on demand. */
-#define RING_ENTRIES	 1024u
+#define RING_ENTRIES     1024u
 #define REPLY_BLOCKS_MAX 1000000u
 #define COLD_BUFFERS_MAX 64u
 

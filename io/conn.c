@@ -3,8 +3,8 @@
  *
  * Invariants
  *   1. Each operation in flight has its flag (receive_in_flight, close_in_flight, outq.doing); the
- *      descriptor is closed only when neither receive nor send is in flight, and gone() is called only
- *      when none at all is.
+ *      descriptor is closed only when neither receive nor send is in flight, and gone() is called
+ * only when none at all is.
  *   2. An upper room hears of the end once: either it asked for it, or ended() told it.
  * The timer moves lazily: progress only notes the time, and a timer that fires too early for the
  * deadline is armed again.  A command costs no timer operation at all.

@@ -2,9 +2,9 @@
  * conn.h - one connection: a socket, its input, its send queue, its time limit.
  *
  * The upper room embeds a struct conn and hands down a table of functions.  All are called on the
- * shard's thread, never from within a call into this file.  What was received is lent for the call of
- * received() only; input is asked for one buffer at a time (conn_receive), so a guest who sends more
- * than we want to hear is held back by TCP.
+ * shard's thread, never from within a call into this file.  What was received is lent for the call
+ * of received() only; input is asked for one buffer at a time (conn_receive), so a guest who sends
+ * more than we want to hear is held back by TCP.
  *
  * Life: conn_open -> any number of received/drained -> conn_close, conn_refuse or ended() ->
  * gone(), when the last operation is home and the slot may be used again.
@@ -41,9 +41,9 @@ struct conn_ops {
 
 enum conn_state {
 	CONN_OPEN,
-	CONN_ENDED,	 /* ended() was called; waiting for conn_close() */
-	CONN_LINGERING,	 /* our side is shut; what the peer still sends is thrown away */
-	CONN_CLOSING,	 /* waiting for operations to come home */
+	CONN_ENDED,     /* ended() was called; waiting for conn_close() */
+	CONN_LINGERING, /* our side is shut; what the peer still sends is thrown away */
+	CONN_CLOSING,   /* waiting for operations to come home */
 	CONN_GONE,
 };
 
@@ -72,8 +72,8 @@ void conn_open(struct conn *c, struct loop *loop, int fd, const struct conn_ops 
 /* Ask for more input.  `expect_wait`: the peer has something to do first. */
 void conn_receive(struct conn *c, bool expect_wait);
 
-/* The reply so far may go out.  True: all of it is with the kernel or will be without further notice;
- * false: drained() will be called. */
+/* The reply so far may go out.  True: all of it is with the kernel or will be without further
+ * notice; false: drained() will be called. */
 bool conn_flush(struct conn *c);
 
 /* Where replies are put. */
@@ -83,8 +83,8 @@ conn_output(struct conn *c)
 	return &c->outq.segments;
 }
 
-/* timed_out() is called when `ms` from now have passed, whatever happens (a deadline), or have passed
- * without an octet coming in or going out (an idle limit). */
+/* timed_out() is called when `ms` from now have passed, whatever happens (a deadline), or have
+ * passed without an octet coming in or going out (an idle limit). */
 void conn_set_deadline(struct conn *c, uint32_t ms);
 void conn_set_idle_limit(struct conn *c, uint32_t ms);
 

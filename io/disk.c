@@ -101,8 +101,8 @@ static int
 host_punch(const struct disk *d, int fd, uint64_t offset, uint64_t length)
 {
 	(void)d;
-	return result_of(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-		(off_t)length));
+	return result_of(fallocate(
+		fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length));
 }
 
 static void
@@ -194,8 +194,8 @@ host_remove_directory(const struct disk *d, const char *path)
 }
 
 static int
-host_list(const struct disk *d, const char *path, int (*each)(void *ctx, const char *name),
-	void *ctx)
+host_list(
+	const struct disk *d, const char *path, int (*each)(void *ctx, const char *name), void *ctx)
 {
 	int result = 0;
 	struct dirent *entry;
@@ -276,8 +276,7 @@ disk_read_at(const struct disk *d, int fd, void *to, size_t size, uint64_t offse
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n =
-			d->ops->read_at(d, fd, (char *)to + done, size - done, offset + done);
+		ssize_t n = d->ops->read_at(d, fd, (char *)to + done, size - done, offset + done);
 
 		if (n == -EINTR)
 			continue;
@@ -409,7 +408,8 @@ disk_remove_directory(const struct disk *d, const char *path)
 }
 
 int
-disk_list(const struct disk *d, const char *path, int (*each)(void *ctx, const char *name), void *ctx)
+disk_list(
+	const struct disk *d, const char *path, int (*each)(void *ctx, const char *name), void *ctx)
 {
 	must(d->waits);
 	return d->ops->list(d, path, each, ctx);

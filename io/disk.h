@@ -1,8 +1,9 @@
 /*
  * disk.h - the seam to files.
  *
- * Every file that storage touches is reached through a `struct disk`: the host's files in production,
- * a disk that lies in tests.  Paths are relative to the disk's root directory and never leave it.
+ * Every file that storage touches is reached through a `struct disk`: the host's files in
+ * production, a disk that lies in tests.  Paths are relative to the disk's root directory and never
+ * leave it.
  *
  * A disk comes in two tempers.  The one a shard uses does not wait: an open or a read that the page
  * and dentry caches cannot answer returns -EAGAIN at once, and the shard hands the whole job to an
@@ -25,9 +26,9 @@ struct disk;
 struct disk_status {
 	uint64_t device;
 	uint64_t inode;
-	uint64_t octets;	   /* file size */
+	uint64_t octets;           /* file size */
 	uint64_t allocated_octets; /* on disk; less than `octets` where holes were punched */
-	uint32_t links;		   /* 0: no path names it any more */
+	uint32_t links;            /* 0: no path names it any more */
 	bool is_directory;
 	int64_t modified_at; /* seconds since 1970 */
 };
@@ -49,16 +50,16 @@ struct disk_ops {
 	int (*truncate)(const struct disk *d, int fd, uint64_t octets);
 	int (*punch)(const struct disk *d, int fd, uint64_t offset, uint64_t length);
 	int (*status_of_file)(const struct disk *d, int fd, struct disk_status *status_out);
-	int (*status_of_path)(const struct disk *d, const char *path,
-		struct disk_status *status_out);
+	int (*status_of_path)(
+		const struct disk *d, const char *path, struct disk_status *status_out);
 	int (*try_lock)(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind);
 	int (*make_directory)(const struct disk *d, const char *path, mode_t mode);
 	int (*rename)(const struct disk *d, const char *from, const char *to);
 	int (*link)(const struct disk *d, const char *from, const char *to);
 	int (*unlink)(const struct disk *d, const char *path);
 	int (*remove_directory)(const struct disk *d, const char *path);
-	int (*list)(const struct disk *d, const char *path, int (*each)(void *ctx, const char *name),
-		void *ctx);
+	int (*list)(const struct disk *d, const char *path,
+		int (*each)(void *ctx, const char *name), void *ctx);
 };
 
 struct disk {
@@ -90,8 +91,8 @@ int disk_sync_data(const struct disk *d, int fd);
 int disk_sync_directory(const struct disk *d, const char *path);
 
 int disk_truncate(const struct disk *d, int fd, uint64_t octets);
-/* Give the whole blocks within [offset, offset + length) back to the file system; the file keeps its
- * size and reads as zeros there. */
+/* Give the whole blocks within [offset, offset + length) back to the file system; the file keeps
+ * its size and reads as zeros there. */
 int disk_punch(const struct disk *d, int fd, uint64_t offset, uint64_t length);
 
 int disk_status_of_file(const struct disk *d, int fd, struct disk_status *status_out);
@@ -101,8 +102,8 @@ int disk_status_of_path(const struct disk *d, const char *path, struct disk_stat
  * F_OFD_SETLK).  -EAGAIN: somebody else holds it.  Never waits. */
 int disk_try_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind);
 /* The same, tried again until `timeout_ms` have passed (waits); -ETIMEDOUT. */
-int disk_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind,
-	unsigned timeout_ms);
+int disk_lock(
+	const struct disk *d, int fd, uint64_t byte, enum disk_lock kind, unsigned timeout_ms);
 
 int disk_make_directory(const struct disk *d, const char *path, mode_t mode);
 int disk_rename(const struct disk *d, const char *from, const char *to);
@@ -110,8 +111,8 @@ int disk_link(const struct disk *d, const char *from, const char *to);
 int disk_unlink(const struct disk *d, const char *path);
 int disk_remove_directory(const struct disk *d, const char *path);
 
-/* Call `each` for every name in a directory but "." and ".." until it returns other than 0, which is
- * then returned (waits). */
+/* Call `each` for every name in a directory but "." and ".." until it returns other than 0, which
+ * is then returned (waits). */
 int disk_list(const struct disk *d, const char *path, int (*each)(void *ctx, const char *name),
 	void *ctx);
 

@@ -1,9 +1,10 @@
 /*
  * listener.h - a shard's own listening socket.
  *
- * Every shard listens on every address (SO_REUSEPORT): the kernel spreads connections over the shards
- * by a hash of addresses and ports, and no shard hands a connection to another.  Sockets are made by the
- * main thread while it still may bind low ports; options set there are inherited by what is accepted.
+ * Every shard listens on every address (SO_REUSEPORT): the kernel spreads connections over the
+ * shards by a hash of addresses and ports, and no shard hands a connection to another.  Sockets are
+ * made by the main thread while it still may bind low ports; options set there are inherited by
+ * what is accepted.
  */
 #ifndef IO_LISTENER_H
 #define IO_LISTENER_H
@@ -27,8 +28,8 @@ struct listener {
  * errno. */
 int listener_make_socket(const struct sockaddr *address, socklen_t address_octets, int backlog);
 
-/* Is somebody else listening there already?  SO_REUSEPORT would let two servers share the guests of one
- * port without a word.  0, or -EADDRINUSE and the like. */
+/* Is somebody else listening there already?  SO_REUSEPORT would let two servers share the guests of
+ * one port without a word.  0, or -EADDRINUSE and the like. */
 int listener_check_free(const struct sockaddr *address, socklen_t address_octets);
 
 /* Start accepting on `fd`, which the listener owns from now on. */

@@ -1,8 +1,8 @@
 /*
  * loop.h - the event loop of one shard: submit, wait, run completions, timers, deferred work.
  *
- * Ownership: the loop owns the ring, the timer wheel and the memory behind all replies of its shard.
- * One thread.
+ * Ownership: the loop owns the ring, the timer wheel and the memory behind all replies of its
+ * shard. One thread.
  */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
@@ -14,7 +14,8 @@
 
 #include <stdbool.h>
 
-/* Something to be done when all that has completed is handled: a turn given up for the others' sake. */
+/* Something to be done when all that has completed is handled: a turn given up for the others'
+ * sake. */
 struct deferred {
 	struct list item;
 	void (*run)(struct deferred *d);
@@ -36,7 +37,7 @@ struct loop {
 	struct list cold_waiters; /* struct deferred: run when a cold buffer comes back */
 	struct list deferred;
 	struct op unheard; /* for operations whose outcome nobody asks about */
-	uint64_t now_ms; /* monotonic, as of the last wait */
+	uint64_t now_ms;   /* monotonic, as of the last wait */
 	bool stop;
 };
 

@@ -1,9 +1,9 @@
 /*
  * offload.c - see offload.h.
  *
- * The way out is a queue under one mutex: a job takes microseconds at least, so the lock is not what
- * it waits for.  The way home is a stack of finished jobs (one compare-and-swap) and an eventfd that
- * the shard's ring reads; only the job that finds the stack empty rings the bell.
+ * The way out is a queue under one mutex: a job takes microseconds at least, so the lock is not
+ * what it waits for.  The way home is a stack of finished jobs (one compare-and-swap) and an
+ * eventfd that the shard's ring reads; only the job that finds the stack empty rings the bell.
  */
 #include "io/offload.h"
 
@@ -46,8 +46,8 @@ come_home(struct offload_home *h, struct offload_job *job)
 
 	do
 		job->next = top;
-	while (!atomic_compare_exchange_weak_explicit(&h->finished, &top, job,
-		memory_order_release, memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(
+		&h->finished, &top, job, memory_order_release, memory_order_relaxed));
 	if (top == NULL)
 		must(write(h->bell, &one, sizeof(one)) == sizeof(one));
 }
@@ -117,8 +117,8 @@ offload_open(const char *name, unsigned threads, unsigned queue_max, struct offl
 			offload_close(o);
 			return -error;
 		}
-		snprintf(thread_name, sizeof(thread_name), "%s-%u", o->name,
-			o->thread_count % 1000);
+		snprintf(
+			thread_name, sizeof(thread_name), "%s-%u", o->name, o->thread_count % 1000);
 		pthread_setname_np(*thread, thread_name);
 	}
 	*offload_out = o;

@@ -1,9 +1,10 @@
 /*
  * offload.h - worker threads for what would make a shard wait: password hashes, cold files, syncs.
  *
- * A job is a field of its owner.  work() runs on some worker thread and touches nothing but the job;
- * done() runs later on the shard that submitted it.  A job cannot be called back: its owner stays until
- * done() has run.  The queue is bounded; when it is full the submitter is told and answers its guest.
+ * A job is a field of its owner.  work() runs on some worker thread and touches nothing but the
+ * job; done() runs later on the shard that submitted it.  A job cannot be called back: its owner
+ * stays until done() has run.  The queue is bounded; when it is full the submitter is told and
+ * answers its guest.
  */
 #ifndef IO_OFFLOAD_H
 #define IO_OFFLOAD_H
@@ -20,10 +21,10 @@ struct offload_job {
 	struct offload_job *next;
 };
 
-/* A pool of `threads` workers with names "<name>-N"; at most `queue_max` jobs wait.  0 or a negative
- * errno. */
-int offload_open(const char *name, unsigned threads, unsigned queue_max,
-	struct offload **offload_out);
+/* A pool of `threads` workers with names "<name>-N"; at most `queue_max` jobs wait.  0 or a
+ * negative errno. */
+int offload_open(
+	const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out);
 /* Waits for the jobs that were taken on; no new ones may come. */
 void offload_close(struct offload *o);
 

@@ -3,17 +3,16 @@
  *
  * A reply is a list of segments: octets, or a span of an open file.  Handlers append segments; only
  * this file knows how each kind reaches the socket (measured in docs/PERFORMANCE.md):
- *   octets            by the ring, with all other sends of this turn in one system call; directly, with
- *                     MSG_MORE, where a file follows, so that both leave in one packet
- *   a warm file span  by one sendfile(2) on the shard
- *   a cold one        read through the ring first (which waits elsewhere), then as a warm one: the
- *                     buffer is only the reason for the kernel to fill its page cache, and the one
- *                     sending path stays one
- * Invariants
+ *   octets            by the ring, with all other sends of this turn in one system call; directly,
+ * with MSG_MORE, where a file follows, so that both leave in one packet a warm file span  by one
+ * sendfile(2) on the shard a cold one        read through the ring first (which waits elsewhere),
+ * then as a warm one: the buffer is only the reason for the kernel to fill its page cache, and the
+ * one sending path stays one Invariants
  *   1. At most one operation is in flight, so replies keep their order.
  *   2. A shard never waits for a disk: a span is sent only when it is known to be resident.
  *   3. No connection sends more than TURN_OCTETS in one turn of the loop.
- * Ownership: the connection owns the queue and keeps every file in it open until the queue is empty.
+ * Ownership: the connection owns the queue and keeps every file in it open until the queue is
+ * empty.
  */
 #include "io/outq.h"
 
@@ -159,9 +158,9 @@ pages_are_cached(int fd, uint64_t offset, uint64_t length)
 }
 
 /*
- * May this part of a file be sent without waiting for the disk?  cachestat counts pages, but also those
- * whose read has only begun; one-octet reads that refuse to wait tell them apart, at both ends, and
- * every PROBE_STEP where the kernel has no cachestat.
+ * May this part of a file be sent without waiting for the disk?  cachestat counts pages, but also
+ * those whose read has only begun; one-octet reads that refuse to wait tell them apart, at both
+ * ends, and every PROBE_STEP where the kernel has no cachestat.
  */
 static bool
 is_resident(int fd, uint64_t offset, uint64_t length)

@@ -8,10 +8,10 @@
 
 enum outq_doing {
 	OUTQ_NOTHING,
-	OUTQ_SENDING,	 /* the ring sends octets */
-	OUTQ_POLLING,	 /* the socket is full */
-	OUTQ_READING,	 /* a cold part of a file is on its way into the page cache */
-	OUTQ_WAITING,	 /* for a buffer to read it with */
+	OUTQ_SENDING,    /* the ring sends octets */
+	OUTQ_POLLING,    /* the socket is full */
+	OUTQ_READING,    /* a cold part of a file is on its way into the page cache */
+	OUTQ_WAITING,    /* for a buffer to read it with */
 	OUTQ_GIVEN_TURN, /* sent its share of this turn */
 };
 
@@ -31,8 +31,8 @@ struct outq {
 
 void outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error));
 
-/* Move what can be moved.  0: all is with the kernel; -EINPROGRESS: moved() will be called; any other
- * negative errno: the connection cannot go on. */
+/* Move what can be moved.  0: all is with the kernel; -EINPROGRESS: moved() will be called; any
+ * other negative errno: the connection cannot go on. */
 int outq_flush(struct outq *q);
 
 /* Stop what is in flight; true when nothing is, else moved() is called once more. */

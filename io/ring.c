@@ -1,10 +1,10 @@
 /*
  * ring.c - io_uring as a shard uses it; see ring.h.
  *
- * Flags, and why (figures in docs/PERFORMANCE.md): SINGLE_ISSUER | DEFER_TASKRUN run completions only
- * when the shard asks for them, at one place in its loop; COOP_TASKRUN goes with SQPOLL, which excludes
- * DEFER_TASKRUN.  Receive buffers are a provided-buffer ring: an idle connection holds none.  Single-shot
- * receives give back-pressure: what is not asked for stays in the socket.
+ * Flags, and why (figures in docs/PERFORMANCE.md): SINGLE_ISSUER | DEFER_TASKRUN run completions
+ * only when the shard asks for them, at one place in its loop; COOP_TASKRUN goes with SQPOLL, which
+ * excludes DEFER_TASKRUN.  Receive buffers are a provided-buffer ring: an idle connection holds
+ * none.  Single-shot receives give back-pressure: what is not asked for stays in the socket.
  * liburing 2.3 has no words for some of this; the kernel (6.1 and later) has.
  */
 #include "io/ring.h"
@@ -27,8 +27,7 @@ static void
 give_buffer(struct ring *r, unsigned id)
 {
 	io_uring_buf_ring_add(r->buffer_ring, r->buffers + (size_t)id * r->buffer_octets,
-		r->buffer_octets, (unsigned short)id,
-		io_uring_buf_ring_mask(r->buffer_count), 0);
+		r->buffer_octets, (unsigned short)id, io_uring_buf_ring_mask(r->buffer_count), 0);
 	io_uring_buf_ring_advance(r->buffer_ring, 1);
 }
 
@@ -45,8 +44,8 @@ open_buffers(struct ring *r)
 	size_t octets = buffer_ring_octets(r);
 	int error;
 
-	r->buffer_ring = mmap(NULL, octets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		-1, 0);
+	r->buffer_ring =
+		mmap(NULL, octets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (r->buffer_ring == MAP_FAILED)
 		return -ENOMEM;
 	r->buffers = aligned_alloc(4096, (size_t)r->buffer_count * r->buffer_octets);
@@ -262,8 +261,7 @@ ring_wait(struct ring *r, uint64_t timeout_ns)
 
 	error = io_uring_submit_and_wait_timeout(&r->uring, &cqe, timeout_ns == 0 ? 0 : 1,
 		timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
-	if (error < 0 && error != -ETIME && error != -EINTR && error != -EAGAIN &&
-		error != -EBUSY)
+	if (error < 0 && error != -ETIME && error != -EINTR && error != -EAGAIN && error != -EBUSY)
 		return error;
 	return 0;
 }

@@ -3,9 +3,10 @@
  *
  * A substitute for ring.c with the same functions is a kernel of one's own (tests/sim).
  *
- * Each start function queues one operation; it reaches the kernel with the next ring_wait(), or sooner
- * when the queue is full.  Completions come back through op->done() from ring_run() only.  Buffers and
- * ops are borrowed until the last completion.  One thread, the one that opened the ring.
+ * Each start function queues one operation; it reaches the kernel with the next ring_wait(), or
+ * sooner when the queue is full.  Completions come back through op->done() from ring_run() only.
+ * Buffers and ops are borrowed until the last completion.  One thread, the one that opened the
+ * ring.
  */
 #ifndef IO_RING_H
 #define IO_RING_H
@@ -17,7 +18,7 @@
 
 struct ring_options {
 	unsigned entries; /* of the submission queue; completions get four times as many */
-	bool sqpoll;	  /* a kernel thread takes submissions without a system call */
+	bool sqpoll;      /* a kernel thread takes submissions without a system call */
 	unsigned buffers; /* receive buffers, a power of two */
 	unsigned buffer_octets;
 };
@@ -31,8 +32,8 @@ struct ring {
 	bool sqpoll;
 };
 
-/* 0 or a negative errno; ring_explain() has the words for it.  Make it after privileges are dropped: an
- * SQPOLL thread keeps the rights of its maker. */
+/* 0 or a negative errno; ring_explain() has the words for it.  Make it after privileges are
+ * dropped: an SQPOLL thread keeps the rights of its maker. */
 int ring_open(const struct ring_options *options, struct ring *ring_out);
 void ring_close(struct ring *r);
 
@@ -42,8 +43,8 @@ const char *ring_explain(int error);
 /* Accept for ever on a listening socket; each completion's result is a connected socket. */
 void ring_accept(struct ring *r, struct op *op, int listening_fd);
 
-/* Receive once into a buffer of the ring's own.  `expect_wait`: nothing is there yet, so do not look
- * before the socket says so.  On completion ring_received() gives the octets. */
+/* Receive once into a buffer of the ring's own.  `expect_wait`: nothing is there yet, so do not
+ * look before the socket says so.  On completion ring_received() gives the octets. */
 void ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait);
 /* The octets that came with a completion (`result`, `flags` of done()); valid until
  * ring_give_back(), which must follow if `result` > 0. */
@@ -60,8 +61,8 @@ void ring_close_file(struct ring *r, struct op *op, int fd);
 /* Ask that all operations of `target` end early; they complete with -ECANCELED, or as they had. */
 void ring_cancel(struct ring *r, struct op *op, struct op *target);
 
-/* Submit what is queued and wait for at least one completion or `timeout_ns` (UINT64_MAX: for ever, 0: do
- * not wait).  Returns 0 or a negative errno that is our end. */
+/* Submit what is queued and wait for at least one completion or `timeout_ns` (UINT64_MAX: for ever,
+ * 0: do not wait).  Returns 0 or a negative errno that is our end. */
 int ring_wait(struct ring *r, uint64_t timeout_ns);
 /* Run the done() of all that has completed. */
 void ring_run(struct ring *r);

@@ -1,16 +1,16 @@
 /*
  * timer.c - a hierarchical timer wheel; see timer.h.
  *
- * A slot of level l spans 64^l ticks.  A timer lies in the lowest level whose span reaches its tick.
- * When the tick count enters a slot of a higher level, that slot's timers are put in anew and so fall
- * one level or more, until they reach level 0, where a slot is one tick.
+ * A slot of level l spans 64^l ticks.  A timer lies in the lowest level whose span reaches its
+ * tick. When the tick count enters a slot of a higher level, that slot's timers are put in anew and
+ * so fall one level or more, until they reach level 0, where a slot is one tick.
  */
 #include "io/timer.h"
 
 #include "io/base/must.h"
 
 #define SLOT_BITS 6u
-#define REACH	  ((uint64_t)1 << (SLOT_BITS * TIMER_LEVELS))
+#define REACH     ((uint64_t)1 << (SLOT_BITS * TIMER_LEVELS))
 
 void
 timers_init(struct timers *w, uint64_t now_ms)

@@ -2,8 +2,8 @@
  * timer.h - one timer wheel for each shard.
  *
  * Four levels of 64 slots over ticks of 16 ms: arming, moving and disarming cost the same few
- * instructions for one timer and for a million, and a timer reaches up to 74 hours.  Timers fire at or
- * after their time, never before it, at most one tick late.
+ * instructions for one timer and for a million, and a timer reaches up to 74 hours.  Timers fire at
+ * or after their time, never before it, at most one tick late.
  *
  * A deadline that moves with every command need not be armed anew each time: let the old one fire,
  * look at the clock, arm again (conn.c does so).

@@ -1,8 +1,8 @@
 /*
  * listing.h - what one session sees of a maildrop: a snapshot and its own marks of deletion.
  *
- * Message-numbers run from 1 to the snapshot's count and never shift; a marked message is not found any
- * more until listing_restore_all() (RFC 1939, section 5: DELE, RSET).
+ * Message-numbers run from 1 to the snapshot's count and never shift; a marked message is not found
+ * any more until listing_restore_all() (RFC 1939, section 5: DELE, RSET).
  *
  * Pure.  Ownership: the snapshot is borrowed; the marks are the listing's own, made at the first
  * deletion and freed by listing_clear().
@@ -14,9 +14,9 @@
 
 struct listing {
 	const struct maildrop *maildrop; /* NULL before login */
-	uint64_t *marks;		 /* a bit for each message */
-	uint64_t octets;		 /* of the messages not marked */
-	uint32_t count;			 /* of the messages not marked */
+	uint64_t *marks;                 /* a bit for each message */
+	uint64_t octets;                 /* of the messages not marked */
+	uint32_t count;                  /* of the messages not marked */
 };
 
 void listing_init(struct listing *l, const struct maildrop *maildrop);

@@ -1,15 +1,15 @@
 /*
  * session.h - the POP3 session (RFC 1939), pure.
  *
- * A line or an event goes in; replies are put into the segments that pop3_session_init() was given, and
- * the return value says what must happen before the next call:
+ * A line or an event goes in; replies are put into the segments that pop3_session_init() was given,
+ * and the return value says what must happen before the next call:
  *
  *   LINE    give it the next line: pop3_session_line()
  *   DRAIN   send what is queued, then pop3_session_drained()
  *   VERIFY  check pop3_session_credentials(), then pop3_session_verified()
- *   OPEN    open the maildrop of pop3_session_address(), then pop3_session_opened()
+ *   OPEN    open the account's maildrop, then pop3_session_opened()
  *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
- *   COMMIT  remove pop3_session_deletions(), then pop3_session_committed()
+ *   COMMIT  remove the messages marked in `listing`, then pop3_session_committed()
  *   CLOSE   send what is queued and close
  *   REFUSE  the same for a guest who may still be sending
  *
@@ -54,17 +54,17 @@ enum pop3_end {
 
 /* The same for all sessions of a listener. */
 struct pop3_policy {
-	const char *greeting;	    /* text behind "+OK " */
+	const char *greeting;       /* text behind "+OK " */
 	const char *implementation; /* CAPA IMPLEMENTATION */
-	bool plaintext_auth;	    /* USER and PASS although the connection is in clear */
-	uint32_t expire_days;	    /* 0: NEVER */
+	bool plaintext_auth;        /* USER and PASS although the connection is in clear */
+	uint32_t expire_days;       /* 0: NEVER */
 	uint32_t failed_logins_max;
 };
 
 /* The answer to a login. */
 enum pop3_verdict {
 	POP3_VERDICT_GOOD,
-	POP3_VERDICT_BAD,	  /* no such account, wrong password, disabled: the same to the guest */
+	POP3_VERDICT_BAD, /* no such account, wrong password, disabled: the same to the guest */
 	POP3_VERDICT_UNAVAILABLE, /* it could not be found out */
 };
 
@@ -72,19 +72,19 @@ struct pop3_session {
 	const struct pop3_policy *policy;
 	struct segments *reply;
 	struct listing listing;
-	const char *user;	/* USER's argument, in a block of `names`; NULL: none */
-	struct slab *names;	/* blocks of LINE_OCTETS_MAX */
-	struct span secret;	/* within the line that asked for VERIFY */
-	uint64_t scan_offset;	/* SCAN: where the body begins */
+	const char *user;   /* USER's argument, in a block of `names`; NULL: none */
+	struct slab *names; /* blocks of LINE_OCTETS_MAX */
+	struct span secret; /* within the line that asked for VERIFY */
 	uint64_t octets_retrieved;
 	uint32_t scan_lines;
-	uint32_t listing_cursor; /* DRAIN: the next message-number of a listing */
+	uint32_t listing_cursor; /* DRAIN: the next message-number; SCAN: the message's */
 	uint32_t retrieved;
+	uint32_t topped;
 	uint32_t user_octets;
 	uint16_t unknown_in_a_row;
 	uint8_t failed_logins;
-	uint8_t state;	/* enum pop3_state */
-	uint8_t end;	/* enum pop3_end */
+	uint8_t state; /* enum pop3_state */
+	uint8_t end;   /* enum pop3_end */
 	uint8_t listing_kind;
 	bool heard_a_line;
 	bool read_only;
@@ -108,27 +108,27 @@ enum pop3_next pop3_session_greet(struct pop3_session *s);
 enum pop3_next pop3_session_line(struct pop3_session *s, struct span line);
 /* A line was longer and has been passed over. */
 enum pop3_next pop3_session_line_too_long(struct pop3_session *s);
-/* The first octets of the connection, before any line is cut: true if they are TLS or the like, which may
- * never have a line end.  Then the guest has been answered: REFUSE. */
+/* The first octets of the connection, before any line is cut: true if they are TLS or the like,
+ * which may never have a line end.  Then the guest has been answered: REFUSE. */
 bool pop3_session_is_foreign(struct pop3_session *s, struct span first_octets);
 
 enum pop3_next pop3_session_drained(struct pop3_session *s);
 
-/* VERIFY: name and secret as the guest sent them.  Valid until pop3_session_verified(), if the line is. */
-void pop3_session_credentials(const struct pop3_session *s, struct span *name_out,
-	struct span *secret_out);
-enum pop3_next pop3_session_verified(struct pop3_session *s, enum pop3_verdict verdict,
-	bool read_only);
+/* VERIFY: name and secret as the guest sent them.  Valid until pop3_session_verified(), if the line
+ * is. */
+void pop3_session_credentials(
+	const struct pop3_session *s, struct span *name_out, struct span *secret_out);
+enum pop3_next pop3_session_verified(
+	struct pop3_session *s, enum pop3_verdict verdict, bool read_only);
 
-/* OPEN: `error` 0 and a snapshot; -EBUSY: another session holds it (RFC 1939's lock); any other negative
- * errno: it could not be opened. */
-enum pop3_next pop3_session_opened(struct pop3_session *s, int error,
-	const struct maildrop *maildrop);
+/* OPEN: `error` 0 and a snapshot; -EBUSY: another session holds it (RFC 1939's lock); any other
+ * negative errno: it could not be opened. */
+enum pop3_next pop3_session_opened(
+	struct pop3_session *s, int error, const struct maildrop *maildrop);
 
 struct pop3_scan pop3_session_scan(const struct pop3_session *s);
 enum pop3_next pop3_session_scanned(struct pop3_session *s, int error, uint64_t octets);
 
-/* COMMIT: session->listing says which. */
 enum pop3_next pop3_session_committed(struct pop3_session *s, int error);
 
 const char *pop3_end_word(enum pop3_end end);

@@ -1,9 +1,9 @@
 /*
  * log.c - see log.h.
  *
- * Each attached thread owns a ring of octets with one producer (itself) and one consumer (the writer
- * thread), so that logging on a shard is a copy and one store.  The writer looks every 50 ms: nobody
- * has to wake it.
+ * Each attached thread owns a ring of octets with one producer (itself) and one consumer (the
+ * writer thread), so that logging on a shard is a copy and one store.  The writer looks every 50
+ * ms: nobody has to wake it.
  */
 #include "io/base/log.h"
 
@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_OCTETS	(1u << 20)
-#define THREADS_MAX	256u
+#define RING_OCTETS      (1u << 20)
+#define THREADS_MAX      256u
 #define LOOK_INTERVAL_NS 50000000L
 
 struct log_ring {
@@ -50,7 +50,7 @@ struct line {
 	bool cut;
 };
 
-#define CUT_MARK " cut=yes\n"
+#define CUT_MARK  " cut=yes\n"
 #define LINE_ROOM (LOG_LINE_OCTETS_MAX - sizeof(CUT_MARK))
 
 static void
@@ -92,8 +92,10 @@ line_put_field(struct line *l, const struct kv *field)
 	line_put(l, SPAN("="));
 	switch (field->type) {
 	case KV_U64:
-		line_put(l, span_of(number, (size_t)snprintf(number, sizeof(number), "%llu",
-						    (unsigned long long)field->number)));
+		line_put(l,
+			span_of(number,
+				(size_t)snprintf(number, sizeof(number), "%llu",
+					(unsigned long long)field->number)));
 		break;
 	case KV_SPAN:
 		line_put_escaped(l, field->text);

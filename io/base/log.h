@@ -3,12 +3,12 @@
  *
  *     event=session_end level=info address="alice@example.org" octets=5120 why=quit
  *
- * A thread that must not block (a shard) calls log_attach(): its lines go into a ring of its own, and
- * the log's writer thread takes them from there; a line that finds the ring full is counted and told
- * later (event=log_lines_lost).  All other threads write at once.
+ * A thread that must not block (a shard) calls log_attach(): its lines go into a ring of its own,
+ * and the log's writer thread takes them from there; a line that finds the ring full is counted and
+ * told later (event=log_lines_lost).  All other threads write at once.
  *
- * Octets from outside are escaped: what is not printable ASCII, a quote or a backslash becomes \xHH,
- * so that a line is always one line and a value never passes for another field.
+ * Octets from outside are escaped: what is not printable ASCII, a quote or a backslash becomes
+ * \xHH, so that a line is always one line and a value never passes for another field.
  */
 #ifndef IO_BASE_LOG_H
 #define IO_BASE_LOG_H
@@ -85,8 +85,8 @@ int log_start(void);
 /* Writes what is left. */
 void log_stop(void);
 
-/* From now on lines of this thread go through a ring; 0 or -ENOMEM, -ENOSPC.  The thread must outlive
- * its last line's way to log_stop(), which frees the ring. */
+/* From now on lines of this thread go through a ring; 0 or -ENOMEM, -ENOSPC.  The thread must
+ * outlive its last line's way to log_stop(), which frees the ring. */
 int log_attach(void);
 
 #endif

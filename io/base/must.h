@@ -20,7 +20,7 @@ void must_fail(const char *condition, const char *file, int line) __attribute__(
 
 /* The struct that holds `member` at address `pointer`. */
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define array_count(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -86,8 +86,8 @@ block_with_room(struct segments *s)
 	g = append(s, is_long ? &s->pool->long_blocks : &s->pool->blocks);
 	if (g == NULL)
 		return NULL;
-	g->capacity = (is_long ? SEGMENT_LONG_BLOCK_OCTETS : SEGMENT_BLOCK_OCTETS) -
-		(uint32_t)sizeof(*g);
+	g->capacity =
+		(is_long ? SEGMENT_LONG_BLOCK_OCTETS : SEGMENT_BLOCK_OCTETS) - (uint32_t)sizeof(*g);
 	return g;
 }
 

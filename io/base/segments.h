@@ -1,16 +1,15 @@
 /*
  * segments.h - a reply: a list of segments, each octets or a span of an open file.
  *
- * Whoever answers appends; whoever sends takes from the front.  Neither knows the other: a transcript
- * reads the same list that a socket is fed from.
- * Invariants
+ * Whoever answers appends; whoever sends takes from the front.  Neither knows the other: a
+ * transcript reads the same list that a socket is fed from. Invariants
  *   1. Segments leave in the order in which they were put.
  *   2. File spans that lie side by side become one segment, so that pipelined RETRs of neighbouring
  *      messages go out in one call.
  *   3. Memory for octets comes in blocks from the pool; an empty list holds none.
- *   4. After a failure to get memory `failed` stays set and nothing more is taken in: a reply with a
- *      hole in it must not be sent, its connection must end.
- * Ownership: the list owns its octets; files are borrowed and stay open until their segment is gone.
+ *   4. After a failure to get memory `failed` stays set and nothing more is taken in: a reply with
+ * a hole in it must not be sent, its connection must end. Ownership: the list owns its octets;
+ * files are borrowed and stay open until their segment is gone.
  */
 #ifndef IO_BASE_SEGMENTS_H
 #define IO_BASE_SEGMENTS_H
@@ -18,15 +17,15 @@
 #include "io/base/slab.h"
 #include "io/base/span.h"
 
-#define SEGMENT_BLOCK_OCTETS	   4096u  /* the first block of a reply */
+#define SEGMENT_BLOCK_OCTETS      4096u  /* the first block of a reply */
 #define SEGMENT_LONG_BLOCK_OCTETS 16384u /* those behind it: a long listing */
 
 struct segment {
 	struct segment *next;
-	int fd;		  /* a file's; -1: octets */
+	int fd;            /* a file's; -1: octets */
 	uint32_t capacity; /* of octets */
-	uint64_t offset;  /* where the rest begins: in the file, in octets */
-	uint64_t end;	  /* where it ends */
+	uint64_t offset;   /* where the rest begins: in the file, in octets */
+	uint64_t end;      /* where it ends */
 	char octets[];
 };
 

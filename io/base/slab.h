@@ -1,8 +1,8 @@
 /*
  * slab.h - blocks of one size for one thread.
  *
- * A slab hands out equal blocks and takes them back in LIFO order, so that the next user finds a warm
- * one.  It grows by pages of many blocks up to a limit and never gives memory back before
+ * A slab hands out equal blocks and takes them back in LIFO order, so that the next user finds a
+ * warm one.  It grows by pages of many blocks up to a limit and never gives memory back before
  * slab_destroy(): what one busy minute needed, the next may need.
  *
  * Ownership: the slab owns all blocks; a taken block is lent until slab_give().  One thread only.
