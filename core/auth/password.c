@@ -23,15 +23,16 @@ static_assert(PASSWORD_SECRET_OCTETS_MAX < CRYPT_MAX_PASSPHRASE_SIZE,
 static_assert(CRYPT_OUTPUT_SIZE <= ACCOUNT_HASH_OCTETS_MAX + 1, "an account has room for a hash");
 
 static const struct scheme {
-	const char *name; /* in the settings; NULL: verified but not made */
+	const char *name;
 	const char *prefix;
+	bool is_made;
 } schemes[] = {
-	{ "yescrypt", "$y$" },
-	{ "sha512-crypt", "$6$" },
-	{ "bcrypt", "$2b$" },
-	{ NULL, "$2a$" },
-	{ NULL, "$2y$" },
-	{ NULL, "$5$" },
+	{ "yescrypt", "$y$", true },
+	{ "sha512-crypt", "$6$", true },
+	{ "bcrypt", "$2b$", true },
+	{ "bcrypt", "$2a$", false },
+	{ "bcrypt", "$2y$", false },
+	{ "sha256-crypt", "$5$", false },
 };
 
 static bool
@@ -60,6 +61,26 @@ is_usable(struct span secret)
 		memchr(secret.at, '\0', secret.length) == NULL;
 }
 
+static const struct scheme *
+find_scheme(const char *hash)
+{
+	for (size_t i = 0; i < array_count(schemes); i++) {
+		if (starts_with(hash, schemes[i].prefix))
+			return &schemes[i];
+	}
+	return NULL;
+}
+
+const char *
+password_scheme_name(const char *hash)
+{
+	const struct scheme *scheme = find_scheme(hash);
+
+	if (scheme != NULL)
+		return scheme->name;
+	return starts_with(hash, PLAIN_PREFIX) ? "plain" : "unknown";
+}
+
 int
 password_check_hash(const char *hash)
 {
@@ -69,11 +90,9 @@ password_check_hash(const char *hash)
 		return -EINVAL;
 	if (starts_with(hash, PLAIN_PREFIX))
 		return length > strlen(PLAIN_PREFIX) ? 0 : -EINVAL;
-	for (size_t i = 0; i < array_count(schemes); i++) {
-		if (starts_with(hash, schemes[i].prefix))
-			return crypt_checksalt(hash) == CRYPT_SALT_INVALID ? -EINVAL : 0;
-	}
-	return -ENOTSUP;
+	if (find_scheme(hash) == NULL)
+		return -ENOTSUP;
+	return crypt_checksalt(hash) == CRYPT_SALT_INVALID ? -EINVAL : 0;
 }
 
 /* crypt(3) of a usable secret.  *hash_out is to be wiped and freed; it lies within the one
@@ -173,7 +192,7 @@ password_make(const char *scheme, struct span secret, char hash_out[ACCOUNT_HASH
 	if (strcmp(scheme, "bcrypt") == 0 && secret.length > BCRYPT_OCTETS_MAX)
 		return -ERANGE;
 	for (size_t i = 0; i < array_count(schemes); i++) {
-		if (schemes[i].name != NULL && strcmp(schemes[i].name, scheme) == 0)
+		if (schemes[i].is_made && strcmp(schemes[i].name, scheme) == 0)
 			return make_crypt(schemes[i].prefix, secret, hash_out);
 	}
 	return -ENOTSUP;

@@ -35,4 +35,7 @@ int password_make_dummy(const char *scheme, char hash_out[ACCOUNT_HASH_OCTETS_MA
  */
 int password_check_hash(const char *hash);
 
+/* "yescrypt", "plain", ...; "unknown". */
+const char *password_scheme_name(const char *hash);
+
 #endif

@@ -21,6 +21,7 @@
 #include "storage/maildrop.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sysexits.h>
 
 struct ctl {
@@ -53,13 +54,18 @@ int ctl_error(int code, const char *format, ...) __attribute__((format(printf, 2
 int ctl_errno(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The sysexits code that fits a negative errno. */
 int ctl_exit_code(int error);
-/* "usage: ringpost user ..." on stderr; returns EX_USAGE. */
+/* "usage: ringpost user ..."; ctl_usage() prints it on stderr and returns EX_USAGE. */
+void ctl_print_usage(const struct ctl_command *command, FILE *to);
 int ctl_usage(const struct ctl_command *command);
 
 /* The canonical form of an address from the command line.  Names that could be no account, and
  * those with a detail part that the server would cut off, are told to the operator.  Returns EX_OK
  * or a code. */
 int ctl_address(
+	const struct ctl *ctl, const char *text, char address_out[ACCOUNT_ADDRESS_OCTETS_MAX + 1]);
+
+/* The same for lists: 0, or -EINVAL without a word (a detail part is -EINVAL too). */
+int ctl_address_quietly(
 	const struct ctl *ctl, const char *text, char address_out[ACCOUNT_ADDRESS_OCTETS_MAX + 1]);
 
 /* The accounts of the spool; errors are told.  Returns EX_OK or a code. */
