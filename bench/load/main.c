@@ -1,0 +1,588 @@
+/*
+ * main.c - ringpost-bench: a load generator for POP3 servers.
+ *
+ * The conductor: it reads the options, has the workers play a round of warm-up and a measured one,
+ * takes samples of the server at both ends, and prints.  A mix that holds has one round: connect
+ * all, sample, hold for the duration, sample, let go.
+ * Exit: 0; 1 if any reply was wrong or missing; 64 wrong usage; 66 no such mix; 71 the system
+ * refused something.
+ */
+#include "bench/load/report.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	THREADS_MAX = 64,
+	SPREAD_FROM = 28000, /* connections; a source address has about so many ports */
+	DESCRIPTORS_BESIDE = 64,
+};
+
+struct options {
+	const char *host, *port, *mix;
+	unsigned connections, threads, users, ramp, timeout_s;
+	uint64_t sessions;
+	double duration_s, warmup_s;
+	const char *user_pattern, *password;
+	struct target target;
+	int cpu;
+	bool spread, count_syscalls, json, quiet;
+};
+
+struct bench {
+	struct options options;
+	struct plan plan;
+	struct mix mix;
+	struct worker *workers[THREADS_MAX];
+	struct tally tally;
+	uint64_t elapsed_ns, busiest_ns;
+	struct target_sample before, held_first, held_last, after;
+	uint64_t held, held_ns;
+	struct syscalls syscalls;
+	char command[1024];
+};
+
+static const char usage_text[] =
+	"usage: ringpost-bench MIX [options]\n"
+	"MIX is a file (bench/mixes/*.mix) or the name of one: login, poll, fetch, churn, idle.\n"
+	"\n"
+	"  --host H --port P       the server (127.0.0.1, 110)\n"
+	"  --users N               users 1 to N log in, in turn (1)\n"
+	"  --user-pattern S        their names, % stands for the number (user%)\n"
+	"  --password S            of all of them (secret)\n"
+	"  --connections N         at once (64)\n"
+	"  --duration S            measured seconds (5); for idle: how long to hold\n"
+	"  --sessions N            measure so many sessions instead\n"
+	"  --warmup S              seconds before measuring (1; idle: none)\n"
+	"  --threads N             of the generator (1)\n"
+	"  --cpu N                 pin it to core N and the next ones\n"
+	"  --ramp N                idle: log in so many at once (256)\n"
+	"  --timeout S             give up a session that hears nothing (30)\n"
+	"  --spread                source addresses all over 127.0.0.0/8 (from 28,000 connections on)\n"
+	"  --server-pid PID        measure this process's CPU and memory; may be repeated\n"
+	"  --count-syscalls        and its system calls, with perf or strace\n"
+	"  --json                  print JSON\n"
+	"  --quiet                 no progress line\n";
+
+static void __attribute__((noreturn)) die(int code, const char *what, const char *why)
+{
+	fprintf(stderr, "ringpost-bench: %s%s%s\n", what, why == NULL ? "" : ": ",
+		why == NULL ? "" : why);
+	exit(code);
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void
+pause_ms(long ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- options ---- */
+
+static uint64_t
+read_number(const char *name, const char *text, uint64_t min, uint64_t max)
+{
+	uint64_t value;
+
+	if (!span_to_u64(span_of_string(text), max, &value) || value < min)
+		die(EX_USAGE, name, "not a number that fits");
+	return value;
+}
+
+static double
+read_seconds(const char *name, const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(value >= 0 && value <= 1e6))
+		die(EX_USAGE, name, "not a number of seconds");
+	return value;
+}
+
+enum option_name {
+	OPTION_HOST = 256,
+	OPTION_PORT,
+	OPTION_USERS,
+	OPTION_USER_PATTERN,
+	OPTION_PASSWORD,
+	OPTION_CONNECTIONS,
+	OPTION_DURATION,
+	OPTION_SESSIONS,
+	OPTION_WARMUP,
+	OPTION_THREADS,
+	OPTION_CPU,
+	OPTION_RAMP,
+	OPTION_TIMEOUT,
+	OPTION_SPREAD,
+	OPTION_SERVER_PID,
+	OPTION_COUNT_SYSCALLS,
+	OPTION_JSON,
+	OPTION_QUIET,
+	OPTION_HELP,
+};
+
+static const struct option option_names[] = {
+	{ "host", required_argument, NULL, OPTION_HOST },
+	{ "port", required_argument, NULL, OPTION_PORT },
+	{ "users", required_argument, NULL, OPTION_USERS },
+	{ "user-pattern", required_argument, NULL, OPTION_USER_PATTERN },
+	{ "password", required_argument, NULL, OPTION_PASSWORD },
+	{ "connections", required_argument, NULL, OPTION_CONNECTIONS },
+	{ "duration", required_argument, NULL, OPTION_DURATION },
+	{ "sessions", required_argument, NULL, OPTION_SESSIONS },
+	{ "warmup", required_argument, NULL, OPTION_WARMUP },
+	{ "threads", required_argument, NULL, OPTION_THREADS },
+	{ "cpu", required_argument, NULL, OPTION_CPU },
+	{ "ramp", required_argument, NULL, OPTION_RAMP },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "spread", no_argument, NULL, OPTION_SPREAD },
+	{ "server-pid", required_argument, NULL, OPTION_SERVER_PID },
+	{ "count-syscalls", no_argument, NULL, OPTION_COUNT_SYSCALLS },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "quiet", no_argument, NULL, OPTION_QUIET },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ 0 },
+};
+
+static void
+target_add(struct target *t, const char *text)
+{
+	if (t->count == TARGET_PIDS_MAX)
+		die(EX_USAGE, "--server-pid", "too many");
+	t->pids[t->count++] = (pid_t)read_number("--server-pid", text, 1, INT32_MAX);
+}
+
+static void
+option_take(struct options *o, int name, const char *text)
+{
+	switch ((enum option_name)name) {
+	case OPTION_HOST:
+		o->host = text;
+		break;
+	case OPTION_PORT:
+		o->port = text;
+		break;
+	case OPTION_USERS:
+		o->users = (unsigned)read_number("--users", text, 1, UINT32_MAX);
+		break;
+	case OPTION_USER_PATTERN:
+		o->user_pattern = text;
+		break;
+	case OPTION_PASSWORD:
+		o->password = text;
+		break;
+	case OPTION_CONNECTIONS:
+		o->connections = (unsigned)read_number("--connections", text, 1, 1 << 23);
+		break;
+	case OPTION_DURATION:
+		o->duration_s = read_seconds("--duration", text);
+		break;
+	case OPTION_SESSIONS:
+		o->sessions = read_number("--sessions", text, 1, UINT64_MAX);
+		break;
+	case OPTION_WARMUP:
+		o->warmup_s = read_seconds("--warmup", text);
+		break;
+	case OPTION_THREADS:
+		o->threads = (unsigned)read_number("--threads", text, 1, THREADS_MAX);
+		break;
+	case OPTION_CPU:
+		o->cpu = (int)read_number("--cpu", text, 0, 1023);
+		break;
+	case OPTION_RAMP:
+		o->ramp = (unsigned)read_number("--ramp", text, 1, 1 << 20);
+		break;
+	case OPTION_TIMEOUT:
+		o->timeout_s = (unsigned)read_number("--timeout", text, 1, 86400);
+		break;
+	case OPTION_SPREAD:
+		o->spread = true;
+		break;
+	case OPTION_SERVER_PID:
+		target_add(&o->target, text);
+		break;
+	case OPTION_COUNT_SYSCALLS:
+		o->count_syscalls = true;
+		break;
+	case OPTION_JSON:
+		o->json = true;
+		break;
+	case OPTION_QUIET:
+		o->quiet = true;
+		break;
+	case OPTION_HELP:
+		fputs(usage_text, stdout);
+		exit(0);
+	}
+}
+
+static void
+options_read(struct options *o, int argc, char **argv)
+{
+	int name;
+
+	*o = (struct options){
+		.host = "127.0.0.1",
+		.port = "110",
+		.connections = 64,
+		.threads = 1,
+		.users = 1,
+		.ramp = 256,
+		.timeout_s = 30,
+		.duration_s = 5,
+		.warmup_s = 1,
+		.user_pattern = "user%",
+		.password = "secret",
+		.cpu = -1,
+	};
+	while ((name = getopt_long(argc, argv, "", option_names, NULL)) != -1) {
+		if (name == '?') {
+			fputs("ringpost-bench: see --help\n", stderr);
+			exit(EX_USAGE);
+		}
+		option_take(o, name, optarg);
+	}
+	if (optind + 1 != argc) {
+		fputs(usage_text, stderr);
+		exit(EX_USAGE);
+	}
+	o->mix = argv[optind];
+	if (o->count_syscalls && o->target.count == 0)
+		die(EX_USAGE, "--count-syscalls", "it needs --server-pid");
+	if (o->connections < o->threads)
+		die(EX_USAGE, "--threads", "more threads than connections");
+}
+
+/* ---- before the first round ---- */
+
+/* A file, or the name of one of ours: beside the program's build or below the working directory. */
+static void
+bench_load_mix(struct bench *b)
+{
+	const char *name = b->options.mix;
+	char path[512];
+
+	if (strchr(name, '/') == NULL && strchr(name, '.') == NULL) {
+		snprintf(path, sizeof(path), "bench/mixes/%s.mix", name);
+		name = path;
+	}
+	if (mix_load(name, stderr, &b->mix) != 0)
+		exit(EX_NOINPUT);
+}
+
+static struct sockaddr_in
+resolve(const char *host, const char *port)
+{
+	struct addrinfo wanted = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *found;
+	struct sockaddr_in address;
+	int error = getaddrinfo(host, port, &wanted, &found);
+
+	if (error != 0)
+		die(EX_NOHOST, host, gai_strerror(error));
+	memcpy(&address, found->ai_addr, sizeof(address));
+	freeaddrinfo(found);
+	return address;
+}
+
+static void
+raise_descriptors(unsigned connections)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		die(EX_OSERR, "getrlimit", strerror(errno));
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		die(EX_OSERR, "setrlimit", strerror(errno));
+	if (connections + DESCRIPTORS_BESIDE > limit.rlim_cur)
+		die(EX_OSERR, "--connections", "more than this process may open (ulimit -Hn)");
+}
+
+static void
+bench_plan(struct bench *b)
+{
+	const struct options *o = &b->options;
+
+	if (o->cpu >= 0 && o->cpu + (int)o->threads > sysconf(_SC_NPROCESSORS_ONLN))
+		die(EX_USAGE, "--cpu", "there are not so many cores");
+	b->plan = (struct plan){
+		.server = resolve(o->host, o->port),
+		.mix = &b->mix,
+		.identity = { o->user_pattern, o->password },
+		.users = o->users,
+		.connections = o->connections,
+		.threads = o->threads,
+		.ramp = o->ramp < o->threads ? o->threads : o->ramp,
+		.timeout_s = o->timeout_s,
+		.spread = o->spread || o->connections > SPREAD_FROM,
+		.cpu = o->cpu,
+	};
+	for (unsigned i = 0; i < o->threads; i++) {
+		b->workers[i] = worker_make(&b->plan, i);
+		if (b->workers[i] == NULL)
+			die(EX_OSERR, "memory", strerror(ENOMEM));
+	}
+}
+
+static void
+bench_remember_command(struct bench *b, int argc, char **argv)
+{
+	size_t length = (size_t)snprintf(b->command, sizeof(b->command), "ringpost-bench");
+
+	for (int i = 1; i < argc && length < sizeof(b->command); i++)
+		length += (size_t)snprintf(
+			b->command + length, sizeof(b->command) - length, " %s", argv[i]);
+}
+
+/* ---- rounds ---- */
+
+struct progress {
+	uint64_t sessions, held, failed;
+	bool done;
+};
+
+static struct progress
+bench_progress(const struct bench *b)
+{
+	struct progress p = { .done = true };
+
+	for (unsigned i = 0; i < b->plan.threads; i++) {
+		const struct tally *t = worker_tally(b->workers[i]);
+
+		p.sessions += atomic_load_explicit(&t->sessions, memory_order_relaxed);
+		p.held += atomic_load_explicit(&t->held, memory_order_relaxed);
+		p.failed += atomic_load_explicit(&t->failed, memory_order_relaxed);
+		p.done &= worker_is_done(b->workers[i]);
+	}
+	return p;
+}
+
+static void
+bench_show_progress(const struct bench *b, const struct progress *p, uint64_t began_at)
+{
+	double seconds = (double)(now_ns() - began_at) / 1e9;
+
+	if (b->options.quiet || !isatty(STDERR_FILENO))
+		return;
+	if (b->mix.holds)
+		fprintf(stderr, "\r  %6.1f s  %" PRIu64 " held, %" PRIu64 " errors\033[K", seconds,
+			p->held, p->failed);
+	else
+		fprintf(stderr, "\r  %6.1f s  %.0f sessions/s, %" PRIu64 " errors\033[K", seconds,
+			(double)p->sessions / seconds, p->failed);
+}
+
+static void
+bench_clear_progress(const struct bench *b)
+{
+	if (!b->options.quiet && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+}
+
+static void
+bench_sample(const struct bench *b, struct target_sample *sample_out)
+{
+	int error;
+
+	if (b->options.target.count == 0)
+		return;
+	error = target_take_sample(&b->options.target, sample_out);
+	if (error != 0)
+		die(EX_OSERR, "--server-pid", strerror(-error));
+}
+
+static void
+bench_start_round(struct bench *b, const struct round *round)
+{
+	atomic_store(&b->plan.release, false);
+	for (unsigned i = 0; i < b->plan.threads; i++) {
+		int error = worker_start(b->workers[i], round);
+
+		if (error != 0)
+			die(EX_OSERR, "thread", strerror(-error));
+	}
+}
+
+/* Wait until all workers have finished; their tallies become one. */
+static void
+bench_join_round(struct bench *b)
+{
+	memset(&b->tally, 0, sizeof(b->tally));
+	b->busiest_ns = 0;
+	for (unsigned i = 0; i < b->plan.threads; i++) {
+		int error = worker_join(b->workers[i]);
+		const struct tally *t = worker_tally(b->workers[i]);
+
+		if (error != 0)
+			die(EX_OSERR, "generator", strerror(-error));
+		tally_add(&b->tally, t);
+		if (t->cpu_ns > b->busiest_ns)
+			b->busiest_ns = t->cpu_ns;
+	}
+}
+
+static void
+bench_round(struct bench *b, const struct round *round)
+{
+	uint64_t began_at = now_ns();
+	struct progress p;
+
+	bench_start_round(b, round);
+	for (unsigned beat = 0; !(p = bench_progress(b)).done; beat++) {
+		if (beat % 25 == 24)
+			bench_show_progress(b, &p, began_at);
+		pause_ms(10);
+	}
+	bench_join_round(b);
+	b->elapsed_ns = now_ns() - began_at;
+	bench_clear_progress(b);
+}
+
+/* Until all hold, or nothing has moved for the time that a session is given. */
+static void
+bench_wait_until_held(struct bench *b, uint64_t began_at)
+{
+	uint64_t moved_at = now_ns(), held = 0;
+	struct progress p;
+
+	while (!(p = bench_progress(b)).done && p.held < b->plan.connections) {
+		if (p.held != held)
+			moved_at = now_ns();
+		held = p.held;
+		if (now_ns() - moved_at > b->plan.timeout_s * UINT64_C(1000000000))
+			return;
+		bench_show_progress(b, &p, began_at);
+		pause_ms(20);
+	}
+}
+
+static void
+bench_holding_round(struct bench *b)
+{
+	const struct round round = { 0 };
+	uint64_t began_at = now_ns(), hold_until;
+	struct progress p;
+
+	bench_start_round(b, &round);
+	bench_wait_until_held(b, began_at);
+	pause_ms(200); /* what the server puts off until it is idle */
+
+	p = bench_progress(b);
+	b->held = p.held;
+	b->held_ns = now_ns();
+	bench_sample(b, &b->held_first);
+	hold_until = now_ns() + (uint64_t)(b->options.duration_s * 1e9);
+	while (now_ns() < hold_until && !(p = bench_progress(b)).done) {
+		bench_show_progress(b, &p, began_at);
+		pause_ms(100);
+	}
+	bench_sample(b, &b->held_last);
+	b->held_ns = now_ns() - b->held_ns;
+
+	atomic_store(&b->plan.release, true);
+	bench_join_round(b);
+	b->elapsed_ns = now_ns() - began_at;
+	bench_clear_progress(b);
+}
+
+static void
+bench_warm_up(struct bench *b)
+{
+	const struct round round = { .duration_ns = (uint64_t)(b->options.warmup_s * 1e9) };
+
+	if (b->mix.holds || round.duration_ns == 0)
+		return;
+	bench_round(b, &round);
+	if (b->tally.sessions == 0) {
+		fprintf(stderr, "ringpost-bench: no session went through; %s\n",
+			b->tally.first_fault);
+		exit(1);
+	}
+}
+
+static void
+bench_measure(struct bench *b)
+{
+	const struct options *o = &b->options;
+	struct round round = { .sessions = o->sessions };
+
+	if (o->sessions == 0)
+		round.duration_ns = (uint64_t)(o->duration_s * 1e9);
+	if (o->count_syscalls && syscalls_start(&b->syscalls, &o->target) != 0)
+		die(EX_OSERR, "--count-syscalls", "neither perf nor strace works here");
+	bench_sample(b, &b->before);
+	if (b->mix.holds)
+		bench_holding_round(b);
+	else
+		bench_round(b, &round);
+	bench_sample(b, &b->after);
+	if (o->count_syscalls && syscalls_finish(&b->syscalls) != 0)
+		die(EX_OSERR, "--count-syscalls", "the counter did not answer");
+}
+
+static void
+bench_print(const struct bench *b)
+{
+	bool sampled = b->options.target.count > 0, held = sampled && b->mix.holds;
+	const struct report r = {
+		.plan = &b->plan,
+		.command = b->command,
+		.tally = &b->tally,
+		.elapsed_ns = b->elapsed_ns,
+		.busiest_ns = b->busiest_ns,
+		.before = sampled ? &b->before : NULL,
+		.after = sampled ? &b->after : NULL,
+		.held_first = held ? &b->held_first : NULL,
+		.held_last = held ? &b->held_last : NULL,
+		.held = b->held,
+		.held_ns = b->held_ns,
+		.syscalls = b->options.count_syscalls ? &b->syscalls : NULL,
+	};
+
+	if (!b->options.json)
+		report_print(&r, stdout);
+	else if (report_print_json(&r, stdout) != 0)
+		die(EX_OSERR, "memory", NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct bench b;
+	bool failed;
+
+	bench_remember_command(&b, argc, argv); /* getopt puts it in another order */
+	options_read(&b.options, argc, argv);
+	bench_load_mix(&b);
+	raise_descriptors(b.options.connections);
+	bench_plan(&b);
+	bench_warm_up(&b);
+	bench_measure(&b);
+	bench_print(&b);
+
+	failed = b.tally.failed > 0 || b.tally.sessions == 0;
+	for (unsigned i = 0; i < b.plan.threads; i++)
+		worker_free(b.workers[i]);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,32 @@
+/*
+ * tally.h - what a round brought: counters and a histogram for each verb.
+ *
+ * One thread writes its own tally, they are added up when the round is over.  Two counters are
+ * atomic, for the progress line and for the conductor of a holding mix.
+ * Ownership: plain data.
+ */
+#ifndef BENCH_LOAD_TALLY_H
+#define BENCH_LOAD_TALLY_H
+
+#include "bench/load/client.h"
+#include "bench/load/histogram.h"
+
+#include <stdatomic.h>
+
+struct tally {
+	atomic_uint_fast64_t sessions; /* whole ones, every reply right */
+	atomic_uint_fast64_t held;     /* connections that hold at this moment */
+	atomic_uint_fast64_t failed;
+	uint64_t connections;
+	uint64_t messages;
+	uint64_t octets; /* received */
+	uint64_t cpu_ns; /* of the generator's thread */
+	uint64_t faults[CLIENT_FAULT_COUNT];
+	char first_fault[160];
+	struct histogram latency[MIX_VERB_COUNT]; /* from command (or connect) to the reply's end */
+	struct histogram session;
+};
+
+void tally_add(struct tally *into, const struct tally *from);
+
+#endif
