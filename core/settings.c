@@ -51,6 +51,14 @@ mistake(int line, const char *format, ...)
 	loading->mistakes++;
 }
 
+static void
+mistake_in_value(int line, const struct setting *row, const char *text, const char *why)
+{
+	const char *quote = row->kind == SETTING_TEXT ? "\"" : "";
+
+	mistake(line, "%s = %s%s%s: %s", row->name, quote, text, quote, why);
+}
+
 static const struct setting *
 find_row(const struct setting *rows, size_t count, const char *name)
 {
@@ -152,7 +160,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 
 	note_line(row, cfg->line);
 	if (!setting_read(row, text, loading->settings, why))
-		mistake(cfg->line, "%s = %s: %s", opt->name, text, why);
+		mistake_in_value(cfg->line, row, text, why);
 	*(const char **)result = text;
 	return 0;
 }
@@ -166,7 +174,7 @@ on_listener_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	char why[SETTING_WHY_OCTETS];
 
 	if (!setting_read(row, text, &unused, why))
-		mistake(cfg->line, "%s = %s: %s", opt->name, text, why);
+		mistake_in_value(cfg->line, row, text, why);
 	setting_forget(row, &unused);
 	*(const char **)result = text;
 	return 0;

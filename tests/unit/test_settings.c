@@ -1,0 +1,392 @@
+/*
+ * test_settings.c - what a file may say, what it gets when it says nothing, and how a mistake is
+ * told.
+ */
+#include "core/settings.h"
+#include "io/base/must.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTEN "listen pop3 { address = \"127.0.0.1:1110\" }\n"
+
+static char path[] = "/tmp/ringpost-settings-XXXXXX";
+
+static int
+make_file(void **state)
+{
+	int fd = mkstemp(path);
+
+	(void)state;
+	must(fd >= 0);
+	close(fd);
+	return 0;
+}
+
+static int
+remove_file(void **state)
+{
+	(void)state;
+	return unlink(path);
+}
+
+/* NULL with what was told in *errors_out (to be freed), or the settings and no errors. */
+static struct settings *
+load(const char *text, char **errors_out)
+{
+	struct settings *s = NULL;
+	size_t octets;
+	FILE *file = fopen(path, "w");
+	FILE *errors = open_memstream(errors_out, &octets);
+
+	must(file != NULL && errors != NULL);
+	fputs(text, file);
+	fclose(file);
+	if (!settings_load(path, errors, &s))
+		s = NULL;
+	fclose(errors);
+	return s;
+}
+
+static struct settings *
+load_good(const char *text)
+{
+	char *errors;
+	struct settings *s = load(text, &errors);
+
+	assert_string_equal(errors, "");
+	assert_non_null(s);
+	free(errors);
+	return s;
+}
+
+/* `expected` is what is told, with "%" for the file's name. */
+static void
+expect_mistakes(const char *text, const char *expected)
+{
+	char *errors, *want;
+	size_t octets;
+	FILE *to = open_memstream(&want, &octets);
+
+	must(to != NULL);
+	for (const char *c = expected; *c != '\0'; c++)
+		*c == '%' ? fputs(path, to) : putc(*c, to);
+	fclose(to);
+	assert_null(load(text, &errors));
+	assert_string_equal(errors, want);
+	free(errors);
+	free(want);
+}
+
+static void
+a_listener_is_a_whole_file(void **state)
+{
+	struct settings *s = load_good(LISTEN);
+
+	(void)state;
+	assert_string_equal(s->user, "ringpost");
+	assert_string_equal(s->spool, "/var/lib/ringpost");
+	assert_int_equal(s->shards, 0);
+	assert_false(s->sqpoll);
+	assert_int_equal(s->drain_timeout_s, 30);
+	assert_int_equal(s->lock_timeout_ms, 5000);
+	assert_int_equal(s->session_policy, SESSION_POLICY_SHARED);
+	assert_string_equal(s->default_domain, "");
+	assert_string_equal(s->detail_separator, "+");
+	assert_string_equal(s->password_scheme, "yescrypt");
+	assert_true(s->auth_workers >= 1);
+	assert_int_equal(s->auth_cache_seconds, 3600);
+	assert_int_equal(s->idle_timeout_s, 600);
+	assert_int_equal(s->login_deadline_s, 60);
+	assert_int_equal(s->failed_logins, 3);
+	assert_string_equal(s->greeting, "ringpost ready");
+	assert_int_equal(s->expire_days, 0);
+	assert_true(s->log_sessions);
+	assert_int_equal(s->listener_count, 1);
+	assert_string_equal(s->listeners[0].name, "pop3");
+	assert_int_equal(s->listeners[0].protocol, PROTOCOL_POP3);
+	assert_false(s->listeners[0].plaintext_auth);
+	settings_free(s);
+}
+
+static void
+values_are_taken(void **state)
+{
+	struct settings *s = load_good("user = \"\"\n"
+				       "shards = 3 # a comment\n"
+				       "sqpoll = yes\n"
+				       "spool = \"/srv/mail\"\n"
+				       "session_policy = exclusive\n"
+				       "auth_cache_seconds = off\n"
+				       "auth_workers = 7\n"
+				       "connections_per_address = unlimited\n"
+				       "expire_days = 30\n"
+				       "log_sessions = no\n"
+				       "greeting = \"a \\\"quoted\\\" \\${word} \\\\\"\n" LISTEN);
+
+	(void)state;
+	assert_string_equal(s->user, "");
+	assert_int_equal(s->shards, 3);
+	assert_true(s->sqpoll);
+	assert_string_equal(s->spool, "/srv/mail");
+	assert_int_equal(s->session_policy, SESSION_POLICY_EXCLUSIVE);
+	assert_int_equal(s->auth_cache_seconds, 0);
+	assert_int_equal(s->auth_workers, 7);
+	assert_int_equal(s->connections_per_address, 0);
+	assert_int_equal(s->expire_days, 30);
+	assert_false(s->log_sessions);
+	assert_string_equal(s->greeting, "a \"quoted\" ${word} \\");
+	settings_free(s);
+}
+
+static void
+listeners_have_one_or_many_addresses(void **state)
+{
+	struct settings *s = load_good("listen outer {\n"
+				       "  address = {\"0.0.0.0:110\", \"[::]:110\"}\n"
+				       "}\n"
+				       "listen inner {\n"
+				       "  address = \"[::1]:65535\"\n"
+				       "  plaintext_auth = yes\n"
+				       "  protocol = \"pop3\"\n"
+				       "}\n");
+	const struct sockaddr_in *four = (const void *)&s->listeners[0].address;
+	const struct sockaddr_in6 *six = (const void *)&s->listeners[2].address;
+
+	(void)state;
+	assert_int_equal(s->listener_count, 3);
+	assert_int_equal(four->sin_family, AF_INET);
+	assert_int_equal(ntohs(four->sin_port), 110);
+	assert_int_equal(four->sin_addr.s_addr, INADDR_ANY);
+	assert_int_equal(s->listeners[0].address_octets, sizeof(*four));
+	assert_string_equal(s->listeners[1].name, "outer");
+	assert_string_equal(s->listeners[1].address_text, "[::]:110");
+	assert_false(s->listeners[1].plaintext_auth);
+	assert_string_equal(s->listeners[2].name, "inner");
+	assert_true(s->listeners[2].plaintext_auth);
+	assert_int_equal(six->sin6_family, AF_INET6);
+	assert_int_equal(ntohs(six->sin6_port), 65535);
+	assert_memory_equal(&six->sin6_addr, &in6addr_loopback, sizeof(in6addr_loopback));
+	assert_int_equal(s->listeners[2].address_octets, sizeof(*six));
+	settings_free(s);
+}
+
+static void
+every_wrong_value_is_told_at_once(void **state)
+{
+	(void)state;
+	expect_mistakes("idle_timeout_s = 599\n"
+			"shards = many\n"
+			"\n"
+			"sqpoll = maybe\n"
+			"session_policy = rude\n"
+			"password_scheme = md5\n"
+			"failed_logins = -1\n"
+			"greeting = \"\"\n"
+			"greeting = \"twice\"\n"
+			"default_domain = \"Example.org\"\n"
+			"connections = 99999999999999999999\n"
+			"listen a {\n"
+			"  address = {\"127.0.0.1\", \"127.0.0.1:0\", \"::1:110\"}\n"
+			"  plaintext_auth = 1\n"
+			"  protocol = imap\n"
+			"}\n"
+			"listen b {\n"
+			"}\n",
+		"%:1: idle_timeout_s = 599: out of range; allowed: 600 to 86400\n"
+		"%:2: shards = many: not a whole number; allowed: 0 to 1024, 0 is also written auto\n"
+		"%:4: sqpoll = maybe: neither yes nor no; allowed: yes or no\n"
+		"%:5: session_policy = rude: no such choice; allowed: shared, exclusive\n"
+		"%:6: password_scheme = \"md5\": no such choice; allowed: yescrypt, sha512-crypt, "
+		"bcrypt, plain\n"
+		"%:7: failed_logins = -1: not a whole number; allowed: 1 to 100\n"
+		"%:8: greeting = \"\": too short; allowed: 1 to 400 octets\n"
+		"%:9: greeting is set in line 8 already; allowed: once\n"
+		"%:10: default_domain = \"Example.org\": a domain is written in a-z 0-9 - _ and single "
+		"dots, lower-case; allowed: 0 to 253 octets\n"
+		"%:11: connections = 99999999999999999999: not a whole number; allowed: 1 to "
+		"10000000\n"
+		"%:13: address = 127.0.0.1: not an address with a port; allowed: "
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"%:13: address = 127.0.0.1:0: not an address with a port; allowed: "
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"%:13: address = ::1:110: not an address with a port; allowed: "
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"%:14: plaintext_auth = 1: neither yes nor no; allowed: yes or no\n"
+		"%:15: protocol = imap: no such choice; allowed: pop3\n"
+		"%:18: listen b has no address; needed: address = \"127.0.0.1:110\"\n");
+}
+
+static void
+unknown_names_are_told(void **state)
+{
+	(void)state;
+	expect_mistakes("\nidle_timout = 700\n" LISTEN,
+		"%:2: no setting is called \"idle_timout\"; the nearest is \"idle_timeout_s\", "
+		"ringpost.conf(5) lists all\n");
+	expect_mistakes("listen a {\n port = 110\n}\n",
+		"%:2: listen has no setting \"port\"; allowed: address, protocol, plaintext_auth\n");
+}
+
+static void
+broken_syntax_is_told(void **state)
+{
+	(void)state;
+	expect_mistakes("shards = 1\nspool\n",
+		"%:3: missing equal sign for option 'spool'; a line "
+		"reads: name = value\n");
+	expect_mistakes(
+		"greeting = \"open\n", "%:2: premature end of file; a line reads: name = value\n");
+	expect_mistakes("listen { address = \"127.0.0.1:110\" }\n",
+		"%:1: missing title for section 'listen'; a line reads: name = value\n");
+	expect_mistakes(
+		LISTEN LISTEN, "%:2: found duplicate title 'pop3'; a line reads: name = value\n");
+}
+
+static void
+somewhere_to_listen_is_needed(void **state)
+{
+	(void)state;
+	expect_mistakes("shards = 1\n",
+		"%: nothing to listen on; needed: listen pop3 { address = "
+		"\"127.0.0.1:110\" }\n");
+	expect_mistakes(
+		"listen a { address = \"[::1]:110\" }\nlisten b { address = \"[0:0::1]:110\" }\n",
+		"%: listen a and listen b: [0:0::1]:110 is there twice; allowed: once\n");
+}
+
+static void
+a_file_that_cannot_be_read_is_told(void **state)
+{
+	struct settings *s;
+	char *errors;
+	size_t octets;
+	FILE *to = open_memstream(&errors, &octets);
+
+	(void)state;
+	assert_false(settings_load("/tmp/ringpost-no-such-file", to, &s));
+	assert_false(settings_load("/tmp", to, &s));
+	fclose(to);
+	assert_string_equal(errors,
+		"/tmp/ringpost-no-such-file: cannot be read: No such file or directory\n"
+		"/tmp: cannot be read: Is a directory\n");
+	free(errors);
+}
+
+static char *
+printed(const struct settings *s)
+{
+	char *text;
+	size_t octets;
+	FILE *to = open_memstream(&text, &octets);
+
+	must(to != NULL);
+	settings_print(s, to);
+	fclose(to);
+	return text;
+}
+
+/* What --check prints is a file that says the same. */
+static void
+printed_settings_read_back(void **state)
+{
+	struct settings *s = load_good("spool = \"/a \\\"b\\\" \\\\ \\${HOME} #c\"\n"
+				       "user = \"\"\n"
+				       "auth_cache_seconds = off\n"
+				       "listen \"two words\" {\n"
+				       "  address = {\"127.0.0.1:1\", \"127.0.0.1:2\"}\n"
+				       "  plaintext_auth = yes\n"
+				       "}\n" LISTEN);
+	char *first = printed(s);
+	struct settings *again = load_good(first);
+	char *second = printed(again);
+
+	(void)state;
+	assert_string_equal(again->spool, "/a \"b\" \\ ${HOME} #c");
+	assert_int_equal(again->listener_count, 3);
+	assert_string_equal(again->listeners[1].name, "two words");
+	assert_string_equal(first, second);
+	free(first);
+	free(second);
+	settings_free(s);
+	settings_free(again);
+}
+
+static char *
+read_whole(const char *name)
+{
+	FILE *file = fopen(name, "r");
+	char *text = NULL;
+	size_t room = 0;
+
+	if (file == NULL)
+		return NULL;
+	if (getdelim(&text, &room, '\0', file) < 0)
+		must(!"an empty file");
+	fclose(file);
+	return text;
+}
+
+static void
+expect_file(const char *name, void (*print)(FILE *to))
+{
+	char *committed = read_whole(name);
+	char *made;
+	size_t octets;
+	FILE *to = open_memstream(&made, &octets);
+
+	must(to != NULL);
+	print(to);
+	fclose(to);
+	assert_non_null(committed); /* tests run in the root of the source tree */
+	assert_string_equal(committed, made);
+	free(committed);
+	free(made);
+}
+
+/* After a change of the table: ringpost settings > docs/SETTINGS.md, and --man. */
+static void
+the_reference_is_that_of_the_table(void **state)
+{
+	(void)state;
+	expect_file("docs/SETTINGS.md", settings_print_reference);
+	expect_file("dist/man/ringpost.conf.5", settings_print_manual);
+}
+
+static void
+the_example_is_right(void **state)
+{
+	struct settings *s;
+
+	(void)state;
+	assert_true(settings_load("dist/ringpost.conf", stderr, &s));
+	assert_string_equal(s->spool, "/var/lib/ringpost");
+	settings_free(s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_listener_is_a_whole_file),
+		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(listeners_have_one_or_many_addresses),
+		cmocka_unit_test(every_wrong_value_is_told_at_once),
+		cmocka_unit_test(unknown_names_are_told),
+		cmocka_unit_test(broken_syntax_is_told),
+		cmocka_unit_test(somewhere_to_listen_is_needed),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_told),
+		cmocka_unit_test(printed_settings_read_back),
+		cmocka_unit_test(the_reference_is_that_of_the_table),
+		cmocka_unit_test(the_example_is_right),
+	};
+
+	return cmocka_run_group_tests(tests, make_file, remove_file);
+}
