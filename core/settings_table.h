@@ -26,7 +26,7 @@ struct setting {
 	size_t offset;            /* of the field in struct settings or struct settings_listener */
 	const char *fallback;     /* the default; NULL: must be given */
 	unsigned min, max;        /* of the number; of a text: its octets */
-	const char *zero_word;    /* NUMBER: may be written instead of 0 */
+	const char *zero_word;    /* NUMBER from 0: may be written instead of 0 */
 	const char *const *words; /* CHOICE, or the only TEXTs allowed; ends with NULL */
 	/* TEXT: what is wrong with it beyond its length, or NULL. */
 	const char *(*fault)(const char *text);

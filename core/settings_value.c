@@ -54,9 +54,11 @@ setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
 {
 	switch (row->kind) {
 	case SETTING_NUMBER:
-		snprintf(to, SETTING_WHY_OCTETS, "%u to %u%s%s", row->min, row->max,
-			row->zero_word != NULL ? ", 0 is also written " : "",
-			row->zero_word != NULL ? row->zero_word : "");
+		if (row->zero_word != NULL)
+			snprintf(to, SETTING_WHY_OCTETS, "%s (0), or 1 to %u", row->zero_word,
+				row->max);
+		else
+			snprintf(to, SETTING_WHY_OCTETS, "%u to %u", row->min, row->max);
 		return;
 	case SETTING_YES_NO:
 		snprintf(to, SETTING_WHY_OCTETS, "yes or no");

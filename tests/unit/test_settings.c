@@ -201,7 +201,7 @@ every_wrong_value_is_told_at_once(void **state)
 			"listen b {\n"
 			"}\n",
 		"%:1: idle_timeout_s = 599: out of range; allowed: 600 to 86400\n"
-		"%:2: shards = many: not a whole number; allowed: 0 to 1024, 0 is also written auto\n"
+		"%:2: shards = many: not a whole number; allowed: auto (0), or 1 to 1024\n"
 		"%:4: sqpoll = maybe: neither yes nor no; allowed: yes or no\n"
 		"%:5: session_policy = rude: no such choice; allowed: shared, exclusive\n"
 		"%:6: password_scheme = \"md5\": no such choice; allowed: yescrypt, sha512-crypt, "
@@ -239,9 +239,8 @@ static void
 broken_syntax_is_told(void **state)
 {
 	(void)state;
-	expect_mistakes("shards = 1\nspool\n",
-		"%:3: missing equal sign for option 'spool'; a line "
-		"reads: name = value\n");
+	expect_mistakes("spool\nshards = 1\n",
+		"%:2: missing equal sign for option 'spool'; a line reads: name = value\n");
 	expect_mistakes(
 		"greeting = \"open\n", "%:2: premature end of file; a line reads: name = value\n");
 	expect_mistakes("listen { address = \"127.0.0.1:110\" }\n",
