@@ -1,0 +1,201 @@
+/*
+ * guest.c - see guest.h.
+ */
+#include "tests/support/guest.h"
+
+#include "core/version.h"
+#include "io/base/must.h"
+#include "storage/topscan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define REPLY_BLOCKS 64u
+
+static char *
+room_to_say(struct guest *g, size_t octets)
+{
+	char *at;
+
+	while (g->said_room - g->said_octets < octets) {
+		g->said_room = g->said_room * 2 + 4096;
+		g->said = realloc(g->said, g->said_room);
+		must(g->said != NULL);
+	}
+	at = g->said + g->said_octets;
+	g->said_octets += octets;
+	return at;
+}
+
+/* Take the whole reply, as a socket would. */
+static void
+take_reply(struct guest *g)
+{
+	must(!g->reply.failed);
+	while (!segments_is_empty(&g->reply)) {
+		const struct segment *first = g->reply.first;
+		size_t octets = (size_t)(first->end - first->offset);
+		char *to = room_to_say(g, octets);
+
+		if (first->fd >= 0)
+			must(pread(first->fd, to, octets, (off_t)first->offset) == (ssize_t)octets);
+		else
+			memcpy(to, segment_octets(first).at, octets);
+		segments_advance(&g->reply, octets);
+	}
+	must(g->reply.length == 0);
+}
+
+static enum pop3_next
+verify(struct guest *g)
+{
+	struct span name;
+	struct span secret;
+
+	pop3_session_credentials(&g->session, &name, &secret);
+	g->account = g->world->find(g->world->ctx, name);
+	if (g->world->login_unavailable)
+		return pop3_session_verified(&g->session, POP3_VERDICT_UNAVAILABLE, false);
+	if (g->account == NULL || !span_equals(g->account->secret, secret))
+		return pop3_session_verified(&g->session, POP3_VERDICT_BAD, false);
+	return pop3_session_verified(&g->session, POP3_VERDICT_GOOD, g->account->read_only);
+}
+
+static enum pop3_next
+open_maildrop(struct guest *g)
+{
+	if (g->world->open_error != 0)
+		return pop3_session_opened(&g->session, g->world->open_error, NULL);
+	g->maildrop = memdrop_snapshot(&g->account->memdrop);
+	return pop3_session_opened(&g->session, 0, g->maildrop);
+}
+
+static enum pop3_next
+scan(struct guest *g)
+{
+	struct pop3_scan asked = pop3_session_scan(&g->session);
+	struct disk disk;
+	uint64_t octets = 0;
+	int error;
+
+	if (g->world->scan_error != 0)
+		return pop3_session_scanned(&g->session, g->world->scan_error, 0);
+	must(disk_open_root("/", true, &disk) == 0);
+	error = topscan(&disk, asked.log_fd, asked.offset, asked.length, asked.lines, &octets);
+	disk_close_root(&disk);
+	return pop3_session_scanned(&g->session, error, octets);
+}
+
+static enum pop3_next
+commit(struct guest *g)
+{
+	uint32_t count = listing_deleted(&g->session.listing);
+	uint32_t *uids;
+
+	if (g->world->commit_error != 0)
+		return pop3_session_committed(&g->session, g->world->commit_error);
+	uids = malloc((count + 1) * sizeof(*uids));
+	must(uids != NULL);
+	listing_deleted_uids(&g->session.listing, uids);
+	memdrop_remove(&g->account->memdrop, uids, count);
+	free(uids);
+	return pop3_session_committed(&g->session, 0);
+}
+
+/* Do what the session asks for until it wants the next line. */
+static void
+go_on(struct guest *g, enum pop3_next next)
+{
+	while (next != POP3_NEXT_LINE) {
+		switch (next) {
+		case POP3_NEXT_DRAIN:
+			take_reply(g);
+			next = pop3_session_drained(&g->session);
+			break;
+		case POP3_NEXT_VERIFY:
+			next = verify(g);
+			break;
+		case POP3_NEXT_OPEN:
+			next = open_maildrop(g);
+			break;
+		case POP3_NEXT_SCAN:
+			next = scan(g);
+			break;
+		case POP3_NEXT_COMMIT:
+			next = commit(g);
+			break;
+		case POP3_NEXT_CLOSE:
+		case POP3_NEXT_REFUSE:
+			g->closed = true;
+			take_reply(g);
+			return;
+		case POP3_NEXT_LINE:
+			break;
+		}
+	}
+	take_reply(g);
+}
+
+void
+guest_connect(struct guest *g, const struct guest_world *world)
+{
+	*g = (struct guest){ .world = world };
+	segments_pool_init(&g->pool, REPLY_BLOCKS);
+	segments_init(&g->reply, &g->pool);
+	slab_init(&g->names, LINE_OCTETS_MAX, 1);
+	slab_init(&g->blocks, LINE_BLOCK_OCTETS, 1);
+	line_reader_init(&g->reader, &g->blocks);
+	pop3_session_init(&g->session, &world->policy, &g->reply, &g->names);
+	go_on(g, pop3_session_greet(&g->session));
+}
+
+void
+guest_hear(struct guest *g, struct span octets)
+{
+	struct span line;
+
+	if (g->closed || octets.length == 0)
+		return;
+	if (!g->heard && pop3_session_is_foreign(&g->session, octets))
+		go_on(g, POP3_NEXT_REFUSE);
+	g->heard = true;
+	while (!g->closed) {
+		switch (line_next(&g->reader, &octets, &line)) {
+		case LINE_READY:
+			must(line.length <= LINE_OCTETS_MAX);
+			go_on(g, pop3_session_line(&g->session, line));
+			break;
+		case LINE_TOO_LONG:
+			go_on(g, pop3_session_line_too_long(&g->session));
+			break;
+		case LINE_NEEDS_MORE:
+			must(octets.length == 0);
+			return;
+		case LINE_NO_MEMORY:
+			must(!"one reader needs one block");
+			return;
+		}
+	}
+}
+
+void
+guest_disconnect(struct guest *g)
+{
+	line_reader_clear(&g->reader);
+	segments_clear(&g->reply);
+	pop3_session_end(&g->session);
+	if (g->maildrop != NULL)
+		memdrop_release(g->maildrop);
+	g->maildrop = NULL;
+	segments_pool_destroy(&g->pool);
+	slab_destroy(&g->names);
+	slab_destroy(&g->blocks);
+}
+
+void
+guest_forget(struct guest *g)
+{
+	free(g->said);
+	*g = (struct guest){ 0 };
+}

@@ -1,0 +1,58 @@
+/*
+ * guest.h - the bare POP3 session with everything around it played by one thread: lines are cut by
+ * core/line.h, the maildrop is a memdrop, what the session waits for is answered at once.
+ *
+ * Transcripts and fuzzers drive it: octets in, octets out.
+ *
+ * Ownership: the world is borrowed for the guest's life.
+ */
+#ifndef TESTS_SUPPORT_GUEST_H
+#define TESTS_SUPPORT_GUEST_H
+
+#include "core/line.h"
+#include "core/pop3/session.h"
+#include "tests/support/memdrop.h"
+
+/* Who has an account, and what goes wrong.  NULL from find: no such account, or it is disabled. */
+struct guest_account {
+	struct span secret;
+	bool read_only;
+	struct memdrop memdrop;
+};
+
+struct guest_world {
+	struct guest_account *(*find)(void *ctx, struct span name);
+	void *ctx;
+	struct pop3_policy policy;
+	bool login_unavailable;
+	int open_error;
+	int scan_error;
+	int commit_error;
+};
+
+struct guest {
+	const struct guest_world *world;
+	struct pop3_session session;
+	struct line_reader reader;
+	struct segments_pool pool;
+	struct segments reply;
+	struct slab names;
+	struct slab blocks;
+	struct guest_account *account;
+	struct maildrop *maildrop;
+	bool heard;  /* the first octets were looked at */
+	bool closed; /* by the server */
+	char *said;  /* all the server said */
+	size_t said_octets;
+	size_t said_room;
+};
+
+/* A connection, up to its greeting. */
+void guest_connect(struct guest *g, const struct guest_world *world);
+/* Octets from the client; ignored once the server has closed. */
+void guest_hear(struct guest *g, struct span octets);
+/* The client is gone.  What was said stays until guest_forget(). */
+void guest_disconnect(struct guest *g);
+void guest_forget(struct guest *g);
+
+#endif

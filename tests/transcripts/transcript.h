@@ -1,0 +1,74 @@
+/*
+ * transcript.h - a dialogue read from its file (README.md has the format).
+ *
+ * Ownership: a transcript owns all it points to until transcript_free().
+ */
+#ifndef TESTS_TRANSCRIPTS_TRANSCRIPT_H
+#define TESTS_TRANSCRIPTS_TRANSCRIPT_H
+
+#include "io/base/span.h"
+
+#define TRANSCRIPT_ACCOUNTS_MAX 8u
+#define TRANSCRIPT_STEPS_MAX    1024u
+
+/* Text with escapes resolved; in a glob `wild` says which octets are wildcards. */
+struct text {
+	char *octets;
+	bool *wild;
+	size_t length;
+};
+
+enum step_kind {
+	STEP_SEND,
+	STEP_RESET,
+	STEP_AGAIN,
+	STEP_LINE,
+	STEP_PASS_OVER,
+	STEP_HAS,
+	STEP_LACKS,
+	STEP_SILENCE,
+	STEP_CLOSE,
+};
+
+struct step {
+	enum step_kind kind;
+	unsigned line; /* in the file; 0: implied by "logged in as" */
+	unsigned times;
+	struct text text;
+};
+
+struct transcript_account {
+	char *name;
+	struct text secret;
+	bool read_only;
+	bool disabled;
+	struct text *messages;
+	unsigned message_count;
+};
+
+struct transcript {
+	const char *path;
+	struct transcript_account accounts[TRANSCRIPT_ACCOUNTS_MAX];
+	unsigned account_count;
+	bool server_only;
+	/* settings that the bare session knows */
+	bool plaintext_auth;
+	char *greeting;
+	unsigned expire_days;
+	unsigned failed_logins;
+	/* what the world answers: 0 or a negative errno */
+	bool login_unavailable;
+	int open_error;
+	int scan_error;
+	int commit_error;
+	struct step steps[TRANSCRIPT_STEPS_MAX];
+	unsigned step_count;
+};
+
+/* NULL after one line, "file:line: what is wrong", on stderr. */
+struct transcript *transcript_read(const char *path);
+void transcript_free(struct transcript *t);
+
+bool text_fits(const struct text *glob, struct span octets);
+
+#endif
