@@ -124,6 +124,8 @@ dialogue_answer(
 		return DIALOGUE_RETR;
 	else if (dialogue_line_is(line, "RETR"))
 		dialogue_put(out, SPAN("-ERR no such message\r\n"));
+	else if (dialogue_line_is(line, "CAPA") || dialogue_line_is(line, "TOP "))
+		dialogue_put(out, SPAN("-ERR not here\r\n"));
 	else
 		dialogue_put(out, SPAN("+OK as you say\r\n"));
 	return dialogue_line_is(line, "QUIT") ? DIALOGUE_QUIT : DIALOGUE_LINE;

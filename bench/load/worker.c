@@ -3,8 +3,9 @@
  *
  * A connection is: socket(2), a ring connect linked to the first receive, then for each command a
  * ring send and a single receive with provided buffers; what need not be looked at is received with
- * MSG_TRUNC, which moves no octet.  Everything that one batch of completions leads to goes to the
- * kernel in one call.
+ * MSG_TRUNC, which moves no octet (MSG_WAITALL with it hangs: the ring's second try asks for the
+ * whole length again, as nothing was copied that would have shortened it).  Everything that one
+ * batch of completions leads to goes to the kernel in one call.
  * Invariants
  *   1. A connection has at most one receive and one connect in flight; it is closed and used anew
  *      only when both are home.  A handle is index and generation, so late completions find nobody.
@@ -138,7 +139,7 @@ connection_receive(struct worker *w, struct connection *c, bool poll_first)
 	if (discardable >= DISCARD_OCTETS_MIN) {
 		if (discardable > DISCARD_OCTETS_MAX)
 			discardable = DISCARD_OCTETS_MAX;
-		io_uring_prep_recv(sqe, c->fd, w->nowhere, discardable, MSG_TRUNC | MSG_WAITALL);
+		io_uring_prep_recv(sqe, c->fd, w->nowhere, discardable, MSG_TRUNC);
 		op_name(w, sqe, c, OP_DISCARD);
 	} else {
 		io_uring_prep_recv(sqe, c->fd, NULL, 0, 0);
