@@ -240,7 +240,7 @@ broken_syntax_is_told(void **state)
 {
 	(void)state;
 	expect_mistakes("spool\nshards = 1\n",
-		"%:2: missing equal sign for option 'spool'; a line reads: name = value\n");
+		"%:2: missing equal sign after option 'spool'; a line reads: name = value\n");
 	expect_mistakes(
 		"greeting = \"open\n", "%:2: premature end of file; a line reads: name = value\n");
 	expect_mistakes("listen { address = \"127.0.0.1:110\" }\n",
