@@ -60,6 +60,7 @@ struct conn {
 	int fd;
 	enum conn_state state;
 	bool receive_in_flight;
+	bool more_is_there; /* the last receive left octets in the socket */
 	bool close_in_flight;
 	bool close_when_drained;
 	bool linger_when_drained;

@@ -37,11 +37,22 @@ secret_of(const struct login_request *r)
 	return span_of(r->secret, r->secret_octets);
 }
 
+/* Was this very login good a short while ago? */
+static bool
+remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
+{
+	r->has_proof =
+		login_cache_prove(a->good_logins, span_of_string(r->account.address), secret_of(r),
+			span_of_string(r->account.password_hash), &r->proof) == 0;
+	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
+}
+
 enum verdict
 authenticate_begin(struct authenticator *a, struct span name, struct span secret, uint64_t now_ms,
 	struct login_request *r)
 {
 	r->is_right = false;
+	r->has_proof = false;
 	r->error = look_up(a, name, r);
 	if (r->error != 0)
 		return VERDICT_UNAVAILABLE;
@@ -51,9 +62,7 @@ authenticate_begin(struct authenticator *a, struct span name, struct span secret
 	}
 	memcpy(r->secret, secret.at, secret.length);
 	r->secret_octets = (uint32_t)secret.length;
-	if (r->is_known && a->good_logins != NULL &&
-		login_cache_knows(a->good_logins, span_of_string(r->account.address), secret_of(r),
-			span_of_string(r->account.password_hash), now_ms))
+	if (r->is_known && remembers(a, r, now_ms))
 		return VERDICT_GOOD;
 	return VERDICT_NEEDS_PROOF;
 }
@@ -71,9 +80,8 @@ authenticate_finish(struct authenticator *a, struct login_request *r, uint64_t n
 		return VERDICT_UNAVAILABLE;
 	if (!r->is_right || !r->is_known)
 		return VERDICT_BAD;
-	if (a->good_logins != NULL)
-		login_cache_remember(a->good_logins, span_of_string(r->account.address),
-			secret_of(r), span_of_string(r->account.password_hash), now_ms);
+	if (r->has_proof)
+		login_cache_add(a->good_logins, &r->proof, now_ms);
 	return VERDICT_GOOD;
 }
 

@@ -25,7 +25,7 @@ enum verdict {
 struct authenticator {
 	struct address_rules rules;
 	struct accounts_reader *accounts;
-	struct login_cache *good_logins; /* NULL: every login is proved */
+	struct login_cache *good_logins;
 	const char *dummy_hash;
 };
 
@@ -33,6 +33,8 @@ struct login_request {
 	struct account account;
 	char secret[PASSWORD_SECRET_OCTETS_MAX + 1];
 	uint32_t secret_octets;
+	struct login_proof proof; /* stands for the secret in the cache */
+	bool has_proof;
 	bool is_known;
 	bool is_right;
 	int error;

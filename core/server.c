@@ -1,0 +1,481 @@
+/*
+ * server.c - the life of ringpostd; see server.h.
+ *
+ * Order matters at the start: low ports are bound while we are root, then privileges are dropped,
+ * and only then rings, files and threads are made, so that nothing keeps root's rights (an SQPOLL
+ * thread would).  Each step that fails says what to do about it; the ones before it are undone in
+ * reverse.
+ */
+#include "core/server.h"
+
+#include "core/shard.h"
+#include "core/version.h"
+#include "io/base/log.h"
+#include "storage/layout.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define BACKLOG        4096
+#define DISK_QUEUE_MAX 65536u
+#define ACCOUNTS_FILE  "accounts.lmdb"
+#define SHARDS_MAX     256u
+
+static const struct log_kind EVENT_SERVER_STARTED = { "server_started", LOG_INFO };
+static const struct log_kind EVENT_SERVER_DRAINS = { "server_drains", LOG_INFO };
+static const struct log_kind EVENT_SERVER_STOPPED = { "server_stopped", LOG_INFO };
+
+struct server {
+	struct shard_common common;
+	struct shard *shards;
+	struct door *doors; /* shard_count times listener_count */
+	unsigned shard_count;
+	unsigned running;
+	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1];
+
+	/* How the shards' start went. */
+	sem_t started;
+	pthread_mutex_t lock;
+	int start_error;
+	const char *start_what;
+};
+
+static int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int
+fail(int code, const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("ringpostd: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	return code;
+}
+
+/* ---- before anything is open --------------------------------------------------------------- */
+
+/* Every connection is a descriptor, and every maildrop in use another. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int
+drop_privileges(const char *user)
+{
+	struct passwd *pw;
+
+	if (geteuid() != 0 || user[0] == '\0')
+		return EX_OK;
+	pw = getpwnam(user);
+	if (pw == NULL)
+		return fail(EX_NOUSER,
+			"user \"%s\" does not exist: make it (systemd-sysusers, adduser --system), "
+			"or name another with the setting `user`",
+			user);
+	if (initgroups(user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+		return fail(EX_NOPERM, "cannot become user \"%s\": %s", user, strerror(errno));
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return EX_OK;
+}
+
+static int
+check_ring(void)
+{
+	const struct ring_options options = { .entries = 8, .buffers = 8, .buffer_octets = 4096 };
+	struct ring ring;
+	int error = ring_open(&options, &ring);
+
+	if (error != 0)
+		return fail(EX_OSERR, "no io_uring: %s", ring_explain(error));
+	ring_close(&ring);
+	return EX_OK;
+}
+
+/* ---- listening ----------------------------------------------------------------------------- */
+
+static int
+open_socket(const struct settings_listener *at, int *fd_out)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&at->address;
+	int fd = listener_make_socket(address, at->address_octets, BACKLOG);
+
+	if (fd < 0)
+		return fail(fd == -EACCES ? EX_NOPERM : EX_UNAVAILABLE,
+			"cannot listen on %s (listener \"%s\"): %s%s", at->address_text, at->name,
+			strerror(-fd),
+			fd == -EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+				      : "");
+	*fd_out = fd;
+	return EX_OK;
+}
+
+static int
+check_ports(const struct settings *settings)
+{
+	for (unsigned i = 0; i < settings->listener_count; i++) {
+		const struct settings_listener *at = &settings->listeners[i];
+
+		if (listener_check_free((const struct sockaddr *)&at->address,
+			    at->address_octets) == -EADDRINUSE)
+			return fail(EX_UNAVAILABLE,
+				"%s (listener \"%s\") is in use by another program: stop it, or "
+				"choose another address",
+				at->address_text, at->name);
+	}
+	return EX_OK;
+}
+
+static struct door *
+door_of(struct server *server, unsigned shard, unsigned listener)
+{
+	return &server->doors[shard * server->common.settings->listener_count + listener];
+}
+
+static void
+prepare_door(struct server *server, unsigned shard, unsigned listener)
+{
+	const struct settings *settings = server->common.settings;
+	struct door *door = door_of(server, shard, listener);
+
+	*door = (struct door){
+		.settings = &settings->listeners[listener],
+		.shard = &server->shards[shard],
+		.socket = -1,
+		.policy = {
+			.greeting = settings->greeting,
+			.implementation = "ringpost-" RINGPOST_VERSION,
+			.plaintext_auth = settings->listeners[listener].plaintext_auth,
+			.expire_days = settings->expire_days,
+			.failed_logins_max = settings->failed_logins,
+		},
+	};
+}
+
+static void
+close_sockets(struct server *server)
+{
+	unsigned doors = server->shard_count * server->common.settings->listener_count;
+
+	for (unsigned i = 0; i < doors; i++)
+		if (server->doors[i].socket >= 0)
+			close(server->doors[i].socket);
+}
+
+static int
+open_sockets(struct server *server)
+{
+	const struct settings *settings = server->common.settings;
+	int code = check_ports(settings);
+
+	for (unsigned shard = 0; shard < server->shard_count; shard++)
+		for (unsigned i = 0; i < settings->listener_count; i++)
+			prepare_door(server, shard, i);
+	for (unsigned shard = 0; shard < server->shard_count; shard++)
+		for (unsigned i = 0; i < settings->listener_count && code == EX_OK; i++)
+			code = open_socket(
+				&settings->listeners[i], &door_of(server, shard, i)->socket);
+	if (code != EX_OK)
+		close_sockets(server);
+	return code;
+}
+
+/* ---- what the shards share ----------------------------------------------------------------- */
+
+static int
+open_spool(struct server *server)
+{
+	const char *spool = server->common.settings->spool;
+	int error = disk_open_root(spool, true, &server->common.disk);
+
+	if (error != 0)
+		return fail(EX_NOINPUT,
+			"cannot open the spool %s: %s; `ringpost user add` makes it", spool,
+			strerror(-error));
+	error = layout_prepare_spool(&server->common.disk, false);
+	if (error == 0)
+		return EX_OK;
+	disk_close_root(&server->common.disk);
+	return fail(EX_NOINPUT,
+		"%s is no ringpost spool: %s; is it mounted?  `ringpost user add` makes a new one",
+		spool, strerror(-error));
+}
+
+static int
+open_accounts(struct server *server)
+{
+	const struct settings *settings = server->common.settings;
+	size_t size = strlen(settings->spool) + sizeof("/" ACCOUNTS_FILE);
+	char *path = malloc(size);
+	int error = -ENOMEM;
+
+	if (path != NULL) {
+		snprintf(path, size, "%s/%s", settings->spool, ACCOUNTS_FILE);
+		error = accounts_open(path, ACCOUNTS_READ, &server->common.accounts);
+		free(path);
+	}
+	if (error == 0)
+		return EX_OK;
+	return fail(EX_NOINPUT,
+		"cannot open the accounts in %s/" ACCOUNTS_FILE ": %s; `ringpost user add` makes "
+		"them",
+		settings->spool, strerror(-error));
+}
+
+static int
+open_shared(struct server *server)
+{
+	struct shard_common *c = &server->common;
+	const struct settings *settings = c->settings;
+	int code = open_spool(server);
+	int error;
+
+	if (code != EX_OK)
+		return code;
+	code = open_accounts(server);
+	if (code != EX_OK)
+		goto fail_spool;
+	error = password_make_dummy(settings->password_scheme, server->dummy_hash);
+	if (error == 0)
+		error = guests_open(
+			settings->connections, settings->connections_per_address, &c->guests);
+	if (error != 0)
+		goto fail_accounts;
+	error = offload_open(
+		"auth", settings->auth_workers, settings->auth_queue, &c->auth_workers);
+	if (error != 0)
+		goto fail_guests;
+	error = offload_open("disk", settings->disk_workers, DISK_QUEUE_MAX, &c->disk_workers);
+	if (error != 0)
+		goto fail_auth_workers;
+	return EX_OK;
+
+fail_auth_workers:
+	offload_close(c->auth_workers);
+fail_guests:
+	guests_close(c->guests);
+fail_accounts:
+	accounts_close(c->accounts);
+	code = fail(EX_OSERR, "cannot start: %s", strerror(-error));
+fail_spool:
+	disk_close_root(&c->disk);
+	return code;
+}
+
+static void
+close_shared(struct server *server)
+{
+	struct shard_common *c = &server->common;
+
+	offload_close(c->disk_workers);
+	offload_close(c->auth_workers);
+	guests_close(c->guests);
+	accounts_close(c->accounts);
+	disk_close_root(&c->disk);
+}
+
+/* ---- shards -------------------------------------------------------------------------------- */
+
+static void
+shard_started(struct shard *s, int error, const char *what)
+{
+	struct server *server = s->server;
+
+	pthread_mutex_lock(&server->lock);
+	if (error != 0 && server->start_error == 0) {
+		server->start_error = error;
+		server->start_what = what;
+	}
+	pthread_mutex_unlock(&server->lock);
+	sem_post(&server->started);
+}
+
+/* The n-th core of those we may run on. */
+static int
+nth_core(const cpu_set_t *allowed, unsigned n)
+{
+	unsigned seen = 0;
+
+	n %= (unsigned)CPU_COUNT(allowed);
+	for (int core = 0; core < CPU_SETSIZE; core++)
+		if (CPU_ISSET((unsigned)core, allowed) && seen++ == n)
+			return core;
+	return -1;
+}
+
+static void
+stop_shards(struct server *server)
+{
+	for (unsigned i = 0; i < server->running; i++)
+		shard_drain(&server->shards[i]);
+	for (unsigned i = 0; i < server->running; i++)
+		shard_join(&server->shards[i]);
+}
+
+static int
+start_shards(struct server *server)
+{
+	cpu_set_t allowed;
+	int error = 0;
+
+	CPU_ZERO(&allowed);
+	(void)sched_getaffinity(0, sizeof(allowed), &allowed);
+	for (unsigned i = 0; i < server->shard_count && error == 0; i++) {
+		struct shard *s = &server->shards[i];
+
+		s->common = &server->common;
+		s->number = i;
+		s->core = nth_core(&allowed, i);
+		s->doors = door_of(server, i, 0);
+		s->door_count = server->common.settings->listener_count;
+		s->server = server;
+		s->started = shard_started;
+		error = shard_start(s);
+		if (error == 0) {
+			while (sem_wait(&server->started) != 0)
+				;
+			error = server->start_error;
+		}
+		if (error == 0)
+			server->running++;
+	}
+	if (error == 0)
+		return EX_OK;
+	fail(EX_OSERR, "cannot start shard %u: %s", server->running,
+		server->start_what != NULL && strcmp(server->start_what, "ring") == 0
+			? ring_explain(error)
+			: strerror(-error));
+	stop_shards(server);
+	return EX_OSERR;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void
+block_signals(sigset_t *signals_out)
+{
+	sigemptyset(signals_out);
+	sigaddset(signals_out, SIGTERM);
+	sigaddset(signals_out, SIGINT);
+	sigaddset(signals_out, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, signals_out, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+wait_for_end(struct server *server, const sigset_t *signals)
+{
+	uint64_t sessions = 0;
+	int signal_number;
+
+	do
+		sigwait(signals, &signal_number);
+	while (signal_number == SIGHUP); /* nothing is reloaded by it; it must not end us */
+	log_event(EVENT_SERVER_DRAINS, kv_u64("connections", guests_count(server->common.guests)));
+	stop_shards(server);
+	for (unsigned i = 0; i < server->shard_count; i++)
+		sessions += server->shards[i].sessions_served;
+	log_event(EVENT_SERVER_STOPPED, kv_u64("sessions", sessions));
+}
+
+static int
+run_shards(struct server *server, const sigset_t *signals)
+{
+	int code;
+
+	(void)log_start();
+	code = start_shards(server);
+	if (code == EX_OK) {
+		log_event(EVENT_SERVER_STARTED, kv_word("version", RINGPOST_VERSION),
+			kv_u64("shards", server->shard_count),
+			kv_u64("listeners", server->common.settings->listener_count));
+		wait_for_end(server, signals);
+	}
+	log_stop();
+	return code;
+}
+
+static int
+run_as_user(struct server *server, const sigset_t *signals)
+{
+	int code = drop_privileges(server->common.settings->user);
+
+	if (code == EX_OK)
+		code = check_ring();
+	if (code == EX_OK)
+		code = open_shared(server);
+	if (code != EX_OK) {
+		close_sockets(server);
+		return code;
+	}
+	code = run_shards(server, signals);
+	close_shared(server);
+	return code;
+}
+
+static unsigned
+shard_count(const struct settings *settings)
+{
+	cpu_set_t allowed;
+
+	if (settings->shards != 0)
+		return settings->shards < SHARDS_MAX ? settings->shards : SHARDS_MAX;
+	CPU_ZERO(&allowed);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&allowed);
+}
+
+int
+server_run(const struct settings *settings)
+{
+	unsigned shards = shard_count(settings);
+	struct server server = {
+		.common = {
+			.settings = settings,
+			.maildrop_options = {
+				.lock_timeout_ms = settings->lock_timeout_ms,
+				.sync = true,
+			},
+		},
+		.shard_count = shards,
+		.shards = calloc(shards, sizeof(struct shard)),
+		.doors = calloc((size_t)shards * settings->listener_count, sizeof(struct door)),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	sigset_t signals;
+	int code = EX_OSERR;
+
+	server.common.dummy_hash = server.dummy_hash;
+	if (server.shards != NULL && server.doors != NULL && sem_init(&server.started, 0, 0) == 0) {
+		block_signals(&signals);
+		raise_file_limit();
+		code = open_sockets(&server);
+		if (code == EX_OK)
+			code = run_as_user(&server, &signals);
+		sem_destroy(&server.started);
+	}
+	free(server.shards);
+	free(server.doors);
+	return code;
+}

@@ -1,0 +1,315 @@
+/*
+ * shard.c - see shard.h.
+ *
+ * Life: open everything on its own thread (a ring belongs to the thread that made it), tell the
+ * server, run the loop; when drained, close in reverse.
+ */
+#include "core/shard.h"
+
+#include "core/limits.h"
+#include "core/line.h"
+#include "core/pop3/reply.h"
+#include "core/service.h"
+#include "core/service_wish.h"
+#include "io/base/log.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define HOUSEKEEPING_MS     1000u
+#define TROUBLE_INTERVAL_MS 10000u
+
+static const struct log_kind EVENT_GUEST_TURNED_AWAY = { "guest_turned_away", LOG_WARNING };
+static const struct log_kind EVENT_ACCEPT_FAILED = { "accept_failed", LOG_ERROR };
+static const struct log_kind EVENT_SHARD_FAILED = { "shard_failed", LOG_ERROR };
+
+/* ---- guests -------------------------------------------------------------------------------- */
+
+/* At most one line of trouble in a while: what makes trouble usually comes in thousands. */
+static bool
+may_complain(struct shard *s)
+{
+	if (s->last_trouble_ms != 0 && s->loop.now_ms - s->last_trouble_ms < TROUBLE_INTERVAL_MS)
+		return false;
+	s->last_trouble_ms = s->loop.now_ms;
+	return true;
+}
+
+static void
+turn_away(struct shard *s, const struct door *door, int fd, const char *why)
+{
+	(void)send(fd, POP3_TOO_MANY_CONNECTIONS, sizeof(POP3_TOO_MANY_CONNECTIONS) - 1,
+		MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+	if (may_complain(s))
+		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
+			kv_word("why", why));
+}
+
+static void
+accepted(struct listener *l, int fd)
+{
+	struct door *door = container_of(l, struct door, listener);
+	struct shard *s = door->shard;
+	struct sockaddr_storage peer = { 0 };
+	socklen_t octets = sizeof(peer);
+	uint64_t ticket;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &octets) != 0) {
+		close(fd); /* gone already */
+		return;
+	}
+	switch (guests_enter(s->common->guests, (const struct sockaddr *)&peer, &ticket)) {
+	case GUESTS_FULL:
+		turn_away(s, door, fd, "connections");
+		return;
+	case GUESTS_ADDRESS_FULL:
+		turn_away(s, door, fd, "connections_per_address");
+		return;
+	case GUESTS_WELCOME:
+		break;
+	}
+	if (!service_start(s, door, fd, &peer, ticket)) {
+		guests_leave(s->common->guests, ticket);
+		turn_away(s, door, fd, "memory");
+	}
+}
+
+static void
+troubled(struct listener *l, int error)
+{
+	struct door *door = container_of(l, struct door, listener);
+
+	if (may_complain(door->shard))
+		log_event(EVENT_ACCEPT_FAILED, kv_str("listener", door->settings->name),
+			kv_str("error", strerror(-error)));
+}
+
+/* ---- time ---------------------------------------------------------------------------------- */
+
+static bool
+is_done(const struct shard *s)
+{
+	return s->drain_deadline_ms != 0 && list_is_empty(&s->sessions) && s->jobs_away == 0;
+}
+
+static void
+drain_sessions(struct shard *s, bool now)
+{
+	struct list *item = s->sessions.next;
+
+	while (item != &s->sessions) {
+		struct list *next = item->next;
+
+		service_drain(container_of(item, struct service, item), now);
+		item = next;
+	}
+}
+
+void
+shard_session_ended(struct shard *s)
+{
+	s->sessions_served++;
+}
+
+static void
+housekeeping_fired(struct timer *t)
+{
+	struct shard *s = container_of(t, struct shard, housekeeping);
+
+	maildrop_cache_sweep(&s->maildrops, s->loop.now_ms);
+	if (s->drain_deadline_ms != 0 && s->loop.now_ms >= s->drain_deadline_ms)
+		drain_sessions(s, true);
+	timer_arm(&s->loop.timers, t, s->loop.now_ms + HOUSEKEEPING_MS);
+}
+
+static void
+drain_called(struct offload_job *call)
+{
+	struct shard *s = container_of(call, struct shard, drain_call);
+
+	s->drain_deadline_ms =
+		s->loop.now_ms + (uint64_t)s->common->settings->drain_timeout_s * 1000;
+	for (unsigned i = 0; i < s->door_count; i++)
+		listener_stop(&s->doors[i].listener);
+	drain_sessions(s, false);
+}
+
+void
+shard_drain(struct shard *s)
+{
+	s->drain_call.done = drain_called;
+	offload_home_call(s->home, &s->drain_call);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void
+pin(struct shard *s)
+{
+	cpu_set_t set;
+	char name[16];
+
+	snprintf(name, sizeof(name), "shard-%u", s->number % 1000);
+	pthread_setname_np(pthread_self(), name);
+	if (s->core < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((unsigned)s->core, &set);
+	(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+static int
+open_authenticator(struct shard *s)
+{
+	const struct settings *settings = s->common->settings;
+	struct authenticator *a = &s->authenticator;
+	int error;
+
+	*a = (struct authenticator){
+		.rules = { settings->default_domain, settings->detail_separator },
+		.dummy_hash = s->common->dummy_hash,
+	};
+	error = accounts_reader_open(s->common->accounts, &a->accounts);
+	if (error != 0)
+		return error;
+	error = login_cache_create(
+		settings->auth_cache_entries, settings->auth_cache_seconds, &a->good_logins);
+	if (error != 0)
+		accounts_reader_close(a->accounts);
+	return error;
+}
+
+static void
+close_authenticator(struct shard *s)
+{
+	login_cache_destroy(s->authenticator.good_logins);
+	accounts_reader_close(s->authenticator.accounts);
+}
+
+static void
+open_slabs(struct shard *s)
+{
+	uint32_t guests = s->common->settings->connections;
+
+	slab_init(&s->services, sizeof(struct service), guests);
+	slab_init(&s->wishes, wish_octets(), guests);
+	slab_init(&s->names, LINE_BLOCK_OCTETS, 2 * guests);
+	slab_init(&s->inputs, INPUT_BLOCK_OCTETS, guests);
+}
+
+static void
+close_slabs(struct shard *s)
+{
+	slab_destroy(&s->services);
+	slab_destroy(&s->wishes);
+	slab_destroy(&s->names);
+	slab_destroy(&s->inputs);
+}
+
+static int
+open_loop(struct shard *s)
+{
+	const struct loop_options options = {
+		.ring = {
+			.entries = RING_ENTRIES,
+			.sqpoll = s->common->settings->sqpoll,
+			.buffers = RECEIVE_BUFFERS,
+			.buffer_octets = RECEIVE_BUFFER_OCTETS,
+		},
+		.reply_blocks_max = REPLY_BLOCKS_MAX,
+		.cold_buffers_max = COLD_BUFFERS_MAX,
+	};
+
+	return loop_open(&s->loop, &options);
+}
+
+static int
+open_shard(struct shard *s, const char **what_out)
+{
+	int error = open_loop(s);
+
+	*what_out = "ring";
+	if (error != 0)
+		return error;
+	*what_out = "shard";
+	error = offload_home_open(&s->loop, &s->home);
+	if (error != 0)
+		goto fail_loop;
+	error = open_authenticator(s);
+	if (error != 0)
+		goto fail_home;
+	s->disk = s->common->disk;
+	s->disk.waits = false;
+	error = maildrop_cache_open(&s->maildrops, &s->disk, s->common->settings->maildrop_cache);
+	if (error != 0)
+		goto fail_authenticator;
+	open_slabs(s);
+	list_init(&s->sessions);
+	timer_init(&s->housekeeping, housekeeping_fired);
+	timer_arm(&s->loop.timers, &s->housekeeping, s->loop.now_ms + HOUSEKEEPING_MS);
+	return 0;
+
+fail_authenticator:
+	close_authenticator(s);
+fail_home:
+	loop_close(&s->loop);
+	offload_home_close(s->home);
+	return error;
+fail_loop:
+	loop_close(&s->loop);
+	return error;
+}
+
+static void
+close_shard(struct shard *s)
+{
+	timer_disarm(&s->loop.timers, &s->housekeeping);
+	close_slabs(s);
+	maildrop_cache_close(&s->maildrops);
+	close_authenticator(s);
+	loop_close(&s->loop);
+	offload_home_close(s->home); /* its bell was being read by the ring until now */
+}
+
+static void *
+shard_main(void *argument)
+{
+	struct shard *s = argument;
+	const char *what;
+	int error;
+
+	pin(s);
+	error = open_shard(s, &what);
+	if (error != 0) {
+		s->started(s, error, what);
+		return NULL;
+	}
+	(void)log_attach();
+	for (unsigned i = 0; i < s->door_count; i++)
+		listener_start(
+			&s->doors[i].listener, &s->loop, s->doors[i].socket, accepted, troubled);
+	s->started(s, 0, NULL);
+	while (error == 0 && !is_done(s))
+		error = loop_turn(&s->loop, UINT64_MAX);
+	if (error != 0)
+		log_event(EVENT_SHARD_FAILED, kv_u64("shard", s->number),
+			kv_str("error", strerror(-error)));
+	must(error == 0);
+	close_shard(s);
+	return NULL;
+}
+
+int
+shard_start(struct shard *s)
+{
+	return -pthread_create(&s->thread, NULL, shard_main, s);
+}
+
+void
+shard_join(struct shard *s)
+{
+	pthread_join(s->thread, NULL);
+}

@@ -1,0 +1,81 @@
+/*
+ * shard.h - one core's share of the server: a pinned thread with everything a session needs.
+ *
+ * Shards share no mutable memory but the guest counts (guests.h) and the workers' queues.  What two
+ * sessions of one maildrop must agree on is agreed through its files.
+ */
+#ifndef CORE_SHARD_H
+#define CORE_SHARD_H
+
+#include "core/auth/authenticate.h"
+#include "core/guests.h"
+#include "core/pop3/session.h"
+#include "core/settings.h"
+#include "io/listener.h"
+#include "io/offload.h"
+#include "storage/maildrop_cache.h"
+
+#include <pthread.h>
+
+/* What all shards borrow from the server. */
+struct shard_common {
+	const struct settings *settings;
+	struct guests *guests;
+	struct offload *auth_workers;
+	struct offload *disk_workers;
+	struct accounts *accounts;
+	struct disk disk; /* waits */
+	struct maildrop_options maildrop_options;
+	const char *dummy_hash;
+};
+
+/* One listening socket of one shard, and how its guests are treated. */
+struct door {
+	struct listener listener;
+	const struct settings_listener *settings;
+	struct pop3_policy policy;
+	struct shard *shard;
+	int socket; /* made by the server, handed over at the start */
+};
+
+struct shard {
+	const struct shard_common *common;
+	unsigned number;
+	int core;           /* to run on; -1: any */
+	struct door *doors; /* one for each of the settings' listeners */
+	unsigned door_count;
+
+	struct loop loop;
+	struct offload_home *home;
+	struct authenticator authenticator;
+	struct disk disk; /* does not wait */
+	struct maildrop_cache maildrops;
+	struct slab services;
+	struct slab wishes;
+	struct slab names;    /* line blocks and user names */
+	struct slab inputs;   /* input that waits */
+	struct list sessions; /* struct service */
+	struct timer housekeeping;
+	uint64_t drain_deadline_ms; /* 0: not draining */
+	uint32_t jobs_away;         /* with workers */
+	uint64_t sessions_served;
+	uint64_t last_trouble_ms;
+
+	pthread_t thread;
+	struct offload_job drain_call;
+	void (*started)(struct shard *s, int error, const char *what); /* on the shard's thread */
+	void *server;
+};
+
+/* Start the thread; `common`, `number`, `core`, `doors`, `started` and `server` are set.  started()
+ * is called once: error 0, or what failed.  0 or a negative errno. */
+int shard_start(struct shard *s);
+/* From any thread: no new guests; sessions may finish until the drain time-out; then the thread
+ * ends. */
+void shard_drain(struct shard *s);
+/* A session of this shard is over and its slot free (service.c). */
+void shard_session_ended(struct shard *s);
+/* Wait for the end of the thread. */
+void shard_join(struct shard *s);
+
+#endif
