@@ -51,6 +51,8 @@ SINGLE_SOURCES := $(wildcard bench/floor/*.c bench/micro/*.c)
 SINGLES := $(SINGLE_SOURCES:%.c=$(BUILD)/%)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+SUPPORT_SOURCES := $(wildcard tests/support/*.c) tests/transcripts/transcript.c
+SUPPORT_OBJECTS := $(SUPPORT_SOURCES:%.c=$(BUILD)/%.o)
 TEST_TOOLS := $(BUILD)/tests/transcripts/play
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
 
@@ -66,14 +68,19 @@ $(BUILD)/ringpostd: $(BUILD)/core/main.o $(BUILD)/libhouse.a
 $(BUILD)/ringpost: $(BUILD)/core/ctl/main.o $(BUILD)/libhouse.a
 $(BUILD)/ringpost-bench: $(BENCH_LOAD_OBJECTS) $(BUILD)/libhouse.a
 $(SINGLES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
-$(TEST_TOOLS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
+$(TEST_TOOLS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
 $(PROGRAMS) $(SINGLES) $(TEST_TOOLS):
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 $(UNITS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
 	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ \
+	  $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS_ALL)
+
+# The generator's own parts are in no archive: its tests name them.
+$(BUILD)/tests/unit/test_histogram: $(BUILD)/bench/load/histogram.o
+$(BUILD)/tests/unit/test_mix: $(BUILD)/bench/load/mix.o $(BUILD)/bench/load/client.o
 
 units: $(UNITS) $(TEST_TOOLS)	## build the unit tests and test tools
 

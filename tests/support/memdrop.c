@@ -30,8 +30,11 @@ memdrop_destroy(struct memdrop *m)
 static void
 append_entry(struct memdrop *m, struct maildrop_entry entry)
 {
-	m->entries = realloc(m->entries, (m->count + 1) * sizeof(*m->entries));
-	must(m->entries != NULL);
+	if (m->count == m->room) {
+		m->room = m->room * 2 + 16;
+		m->entries = realloc(m->entries, m->room * sizeof(*m->entries));
+		must(m->entries != NULL);
+	}
 	m->entries[m->count++] = entry;
 }
 

@@ -19,6 +19,7 @@ struct memdrop {
 	uint64_t end; /* of the log */
 	struct maildrop_entry *entries;
 	uint32_t count;
+	uint32_t room;
 	uint32_t next_uid;
 };
 

@@ -17,22 +17,13 @@ struct reader {
 	const char *mistake;
 };
 
-static void *
-grown(void *array, size_t count, size_t size)
-{
-	void *bigger = realloc(array, (count + 1) * size);
-
-	must(bigger != NULL);
-	return bigger;
-}
-
 static void
 text_put(struct text *to, char octet, bool wild)
 {
-	/* in steps: texts of many thousand octets are few */
-	if (to->length % 256 == 0) {
-		to->octets = realloc(to->octets, to->length + 256);
-		to->wild = realloc(to->wild, to->length + 256);
+	if (to->length == to->room) {
+		to->room = to->room * 2 + 64;
+		to->octets = realloc(to->octets, to->room);
+		to->wild = realloc(to->wild, to->room);
 		must(to->octets != NULL && to->wild != NULL);
 	}
 	to->octets[to->length] = octet;
@@ -217,7 +208,12 @@ cut_value(char *rest)
 static struct text *
 new_message(struct transcript_account *account)
 {
-	account->messages = grown(account->messages, account->message_count, sizeof(struct text));
+	if (account->message_count == account->message_room) {
+		account->message_room = account->message_room * 2 + 16;
+		account->messages =
+			realloc(account->messages, account->message_room * sizeof(struct text));
+		must(account->messages != NULL);
+	}
 	account->messages[account->message_count] = (struct text){ 0 };
 	return &account->messages[account->message_count++];
 }

@@ -16,6 +16,7 @@ struct text {
 	char *octets;
 	bool *wild;
 	size_t length;
+	size_t room;
 };
 
 enum step_kind {
@@ -44,6 +45,7 @@ struct transcript_account {
 	bool disabled;
 	struct text *messages;
 	unsigned message_count;
+	unsigned message_room;
 };
 
 struct transcript {
