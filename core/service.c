@@ -126,12 +126,25 @@ conn_gone(struct conn *c)
 	free_slot(v);
 }
 
+/* Nothing goes out any more. */
 static void
 end_with(struct service *v, enum service_end why)
 {
 	v->end = why;
 	v->wait = WAIT_FOR_END;
 	conn_abort(&v->conn);
+}
+
+/* What is queued still goes out. */
+static void
+end_session(struct service *v, bool refuse)
+{
+	v->wait = WAIT_FOR_END;
+	drop_input(v);
+	if (refuse)
+		conn_refuse(&v->conn);
+	else
+		conn_close(&v->conn);
 }
 
 static void
@@ -146,6 +159,11 @@ conn_ended(struct conn *c, enum conn_end why, int error)
 	};
 	struct service *v = container_of(c, struct service, conn);
 
+	if (why == CONN_END_CLOSED_BY_PEER) {
+		v->end = ends[why];
+		end_session(v, false);
+		return;
+	}
 	if (why == CONN_END_FILE_FAILED && v->hold != NULL)
 		log_event(EVENT_REPLY_FAILED, kv_str("address", v->hold->maildrop->address),
 			kv_str("error", strerror(-error)));
@@ -200,17 +218,6 @@ pause_for(struct service *v, enum service_wait wait, struct span input)
 	v->wait = wait;
 	if (!keep_input(v, input))
 		end_with(v, SERVICE_END_NO_MEMORY);
-}
-
-static void
-end_session(struct service *v, bool refuse)
-{
-	v->wait = WAIT_FOR_END;
-	drop_input(v);
-	if (refuse)
-		conn_refuse(&v->conn);
-	else
-		conn_close(&v->conn);
 }
 
 /* The output is over its mark and does not drain at once. */

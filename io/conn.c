@@ -99,7 +99,8 @@ end(struct conn *c, enum conn_end why, int error)
 	}
 	if (c->state != CONN_OPEN)
 		return;
-	c->state = CONN_ENDED;
+	if (why != CONN_END_CLOSED_BY_PEER) /* who only stops talking may still be listening */
+		c->state = CONN_ENDED;
 	c->ops->ended(c, why, error);
 }
 

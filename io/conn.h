@@ -33,7 +33,9 @@ struct conn_ops {
 	void (*drained)(struct conn *c);
 	/* The time limit has passed. */
 	void (*timed_out)(struct conn *c);
-	/* The connection is of no use any more; call conn_close() when ready. */
+	/* The peer said its last (CONN_END_CLOSED_BY_PEER), or the connection has failed; call
+	 * conn_close() when ready: what is queued is sent in the first case, and lost in all
+	 * others. */
 	void (*ended)(struct conn *c, enum conn_end why, int error);
 	/* Nothing refers to the connection any more. */
 	void (*gone)(struct conn *c);
