@@ -53,7 +53,7 @@ UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_SOURCES := $(wildcard tests/support/*.c) tests/transcripts/transcript.c
 SUPPORT_OBJECTS := $(SUPPORT_SOURCES:%.c=$(BUILD)/%.o)
-TEST_TOOLS := $(BUILD)/tests/transcripts/play
+TEST_TOOLS := $(BUILD)/tests/transcripts/play $(BUILD)/tests/tools/fill
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
 
 .PHONY: all units help clean format
