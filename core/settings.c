@@ -133,7 +133,9 @@ on_syntax_error(cfg_t *cfg, const char *format, va_list args)
 	vsnprintf(text, sizeof(text), format, args);
 	length = strlen(text);
 	if (strncmp(text, unknown, sizeof(unknown) - 1) != 0 || text[length - 1] != '\'') {
-		mistake(cfg->line, "%s; a line reads: name = value", text);
+		mistake(cfg->line,
+			"%s; allowed: name = value, and listen NAME { ... } with a name of its own",
+			text);
 		return;
 	}
 	text[length - 1] = '\0';

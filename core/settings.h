@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#define SETTINGS_PATH_DEFAULT "/etc/ringpost.conf"
+#define SETTINGS_PATH_DEFAULT "/etc/ringpost/ringpost.conf"
 
 enum protocol {
 	PROTOCOL_POP3,

@@ -324,9 +324,8 @@ accounts_find(struct accounts_reader *r, struct span address, struct account *ac
 
 	if (address.length == 0 || address.length > ACCOUNT_ADDRESS_OCTETS_MAX)
 		return -ENOENT;
-	error = errno_of(mdb_txn_renew(r->txn));
-	if (error != 0)
-		return error;
+	if (mdb_txn_renew(r->txn) != 0)
+		return -EIO; /* whatever it was, it must not read as "no such account" */
 	error = errno_of(mdb_get(r->txn, r->dbi, &key, &value));
 	if (error == 0)
 		error = value_decode(key, value, account_out);

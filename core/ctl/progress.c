@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BAR_COLUMNS 24
+#define CLEAR_TO_END "\033[K"
+#define BAR_COLUMNS  24
 
 static const unsigned interval_ms[] = {
 	[PROGRESS_BAR] = 200,
@@ -102,7 +103,7 @@ show_bar(const struct progress *p, const struct state *s, uint64_t things)
 		fputs("] ", p->to);
 	}
 	show_text(p, s, things);
-	fputs("\033[K", p->to); /* what a longer line left behind */
+	fputs(CLEAR_TO_END, p->to); /* what a longer line left behind */
 }
 
 static void
@@ -133,6 +134,13 @@ progress_update(struct progress *p, uint64_t things_done, uint64_t octets_done)
 
 	if (now - p->shown_ms >= interval_ms[p->style])
 		show(p, things_done, octets_done, now);
+}
+
+void
+progress_clear(const struct progress *p)
+{
+	if (p->style == PROGRESS_BAR)
+		fputs("\r" CLEAR_TO_END, p->to);
 }
 
 void

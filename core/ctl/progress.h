@@ -30,6 +30,9 @@ void progress_start(struct progress *p, const char *things, uint64_t octets_tota
 /* `things_done` so far, `octets_done` of the source read for them.  Cheap: shows seldom. */
 void progress_update(struct progress *p, uint64_t things_done, uint64_t octets_done);
 
+/* Clear the bar, so that the caller can write a line of its own to stderr. */
+void progress_clear(const struct progress *p);
+
 /* The last line, with the rate over all. */
 void progress_end(struct progress *p, uint64_t things_done, uint64_t octets_done);
 

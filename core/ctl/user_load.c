@@ -75,6 +75,7 @@ next_account(void *ctx, struct account *account_out)
 			return 1;
 		}
 		l->bad_lines++;
+		progress_clear(&l->progress);
 		fprintf(stderr, "%s:%" PRIu64 ": %s; skipped\n", l->name, l->line_number, wrong);
 	}
 	return ferror(l->from) ? -EIO : 0;

@@ -143,6 +143,20 @@ class UserCommand(Case):
         self.assertEqual(len(names), 20000)
         self.assertEqual(names, sorted(names))
 
+    def test_a_load_that_is_killed_leaves_the_accounts_whole(self):
+        self.ringpost("user", "add", "a@x.org", stdin="secret\n")
+        load = subprocess.Popen([RINGPOST, "-c", self.config, "user", "load", "-"],
+                                stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        lines = "".join("u%05d@x.org:%s\n" % (i, SHA512) for i in range(5000)).encode()
+        load.stdin.write(lines)
+        load.stdin.flush()
+        load.kill()
+        load.stdin.close()
+        load.wait()
+        self.assertEqual(self.ringpost("user", "list")[0], "a@x.org\tenabled\tread-write\n")
+        self.ringpost("user", "load", "-", stdin=lines.decode())
+        self.assertEqual(len(self.ringpost("user", "list")[0].splitlines()), 5001)
+
     def test_names_follow_the_settings(self):
         self.configure('user = ""', 'default_domain = "example.org"', 'detail_separator = "-"')
         self.ringpost("user", "add", "bob", stdin="secret\n")

@@ -240,13 +240,13 @@ broken_syntax_is_told(void **state)
 {
 	(void)state;
 	expect_mistakes("spool\nshards = 1\n",
-		"%:2: missing equal sign after option 'spool'; a line reads: name = value\n");
-	expect_mistakes(
-		"greeting = \"open\n", "%:2: premature end of file; a line reads: name = value\n");
+		"%:2: missing equal sign after option 'spool'; allowed: name = value, and listen NAME { ... } with a name of its own\n");
+	expect_mistakes("greeting = \"open\n",
+		"%:2: premature end of file; allowed: name = value, and listen NAME { ... } with a name of its own\n");
 	expect_mistakes("listen { address = \"127.0.0.1:110\" }\n",
-		"%:1: missing title for section 'listen'; a line reads: name = value\n");
-	expect_mistakes(
-		LISTEN LISTEN, "%:2: found duplicate title 'pop3'; a line reads: name = value\n");
+		"%:1: missing title for section 'listen'; allowed: name = value, and listen NAME { ... } with a name of its own\n");
+	expect_mistakes(LISTEN LISTEN,
+		"%:2: found duplicate title 'pop3'; allowed: name = value, and listen NAME { ... } with a name of its own\n");
 }
 
 static void
