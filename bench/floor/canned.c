@@ -383,7 +383,7 @@ main(int argc, char **argv)
 	struct options o = options_read(argc, argv);
 	size_t descriptors = net_raise_descriptors();
 	struct server *servers = calloc(o.threads, sizeof(*servers));
-	struct dialogue d;
+	static struct dialogue d;
 	sigset_t ending;
 	int signal_number;
 

@@ -310,8 +310,8 @@ main(int argc, char **argv)
 	struct options o = options_read(argc, argv);
 	size_t descriptors = net_raise_descriptors();
 	struct server *servers = calloc(o.threads, sizeof(*servers));
-	struct dialogue d;
-	struct mail mail;
+	static struct dialogue d;
+	static struct mail mail;
 	sigset_t ending;
 	int signal_number;
 
