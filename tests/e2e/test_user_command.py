@@ -228,8 +228,8 @@ class UserCommand(Case):
         self.assertFalse(os.path.exists(self.spool))
 
 
-class Prompt(Case):
-    """The password from a terminal: asked for twice, never shown."""
+class Terminal(Case):
+    """A password is asked for twice and never shown; a long job shows how far it is."""
 
     def converse(self, args, answers):
         """Type each answer at its prompt; returns the exit code and all that was on the screen."""
@@ -270,6 +270,16 @@ class Prompt(Case):
                                      [(b"New password for a@x.org: ", b"s3c\x03\n")])
         self.assertEqual(code, EX_TEMPFAIL)
         self.assertIn(b"cancelled", screen)
+
+    def test_a_load_shows_a_bar(self):
+        path = os.path.join(self.directory.name, "accounts")
+        with open(path, "w") as f:
+            f.write("a@x.org:%s\nbad\nb@x.org:%s\n" % (SHA512, SHA512))
+        code, screen = self.converse(["user", "load", path], [])
+        self.assertEqual(code, EX_DATAERR)
+        self.assertIn(b"[" + b"#" * 24 + b"] 2 accounts, ", screen)
+        self.assertIn(b", 100%, 0:00:00 left", screen)
+        self.assertIn(path.encode() + b":2: ", screen)
 
 
 if __name__ == "__main__":
