@@ -107,6 +107,7 @@ free_slot(struct service *v)
 		return;
 	log_session(v);
 	drop_input(v);
+	segments_clear(conn_output(&v->conn)); /* what a wish that came home late has put */
 	wish_forget(v);
 	line_reader_clear(&v->lines);
 	pop3_session_end(&v->session);
@@ -199,6 +200,7 @@ service_drain(struct service *v, bool now)
 static bool
 keep_input(struct service *v, struct span input)
 {
+	v->input_octets = 0;
 	if (input.length == 0)
 		return true;
 	if (v->input == NULL)
