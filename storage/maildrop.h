@@ -102,6 +102,14 @@ int maildrop_reclaim(const struct disk *d, const char *address,
 int maildrop_compact(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint64_t *before_out, uint64_t *after_out);
 
+/*
+ * Never give a uid below `next_uid` to a message of this maildrop.  An import that takes over the
+ * uid-validity of another server reserves what that server has given away, its expunged messages
+ * included: their unique-ids must not come again.  Waits; durable when it returns 0.
+ */
+int maildrop_reserve_uids(const struct disk *d, const char *address,
+	const struct maildrop_options *options, uint32_t next_uid);
+
 /* Forget the maildrop with all its messages (ringpost user del).  Waits. */
 int maildrop_remove(const struct disk *d, const char *address,
 	const struct maildrop_options *options);
@@ -132,6 +140,8 @@ int maildrop_writer_open(const struct disk *d, const char *address,
 int maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery);
 int maildrop_writer_text(struct maildrop_writer *w, struct span text);
 int maildrop_writer_end(struct maildrop_writer *w, uint32_t *uid_out);
+/* Instead of end: forget the message that was begun (its source cannot be read on). */
+void maildrop_writer_drop(struct maildrop_writer *w);
 
 int maildrop_writer_commit(struct maildrop_writer *w);
 uint32_t maildrop_writer_uid_validity(const struct maildrop_writer *w);

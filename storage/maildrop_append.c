@@ -350,6 +350,13 @@ maildrop_writer_end(struct maildrop_writer *w, uint32_t *uid_out)
 	return error;
 }
 
+void
+maildrop_writer_drop(struct maildrop_writer *w)
+{
+	log_writer_drop(&w->log);
+	w->in_message = false;
+}
+
 /* Cut off what was not committed; where that fails, the next one to lock the maildrop does it. */
 static void
 cut_back(struct maildrop_writer *w)

@@ -4,6 +4,7 @@
  * Invariants
  *   1. `known` is sorted and does not change after the file was opened.
  *   2. `octets` is the end of the last whole entry; every write goes there.
+ *   3. What is in `added` goes out in one write: the mark for the batch before, then this batch.
  * Ownership: owns its descriptor (and with it the lock) and its arrays, borrows the disk.
  */
 #include "storage/convert/imported.h"
@@ -11,16 +12,27 @@
 #include "io/base/crc32c.h"
 #include "storage/layout.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
 #define HEADER_OCTETS 32u
-#define ENTRY_OCTETS  ((uint64_t)sizeof(struct source_identity))
 #define OPEN_TRIES    16
 
 static const char magic[16] __attribute__((nonstring)) = "ringpost-imports";
+
+struct entry {
+	struct source_identity identity; /* as in memory */
+	uint64_t arrived_at;
+	uint32_t uid;
+	uint32_t crc;
+};
+
+#define ENTRY_OCTETS ((uint64_t)sizeof(struct entry))
+
+static_assert(sizeof(struct entry) == 32, "entries are stored without gaps");
 
 struct imported {
 	const struct disk *disk;
@@ -28,21 +40,49 @@ struct imported {
 	uint64_t octets;
 	struct source_identity *known;
 	size_t known_count;
-	struct source_identity *added; /* not saved yet; as in the file */
+	bool in_doubt; /* entries were saved behind the last mark */
+	struct entry *added;
 	size_t added_count, added_room;
 };
 
-static struct source_identity
-swapped(struct source_identity identity)
+static const struct source_identity mark_identity;
+
+/* In memory, the uid of an entry that was damaged. */
+#define UID_DAMAGED UINT32_MAX
+
+static struct entry
+entry_encode(const struct source_identity *identity, int64_t arrived_at, uint32_t uid)
 {
-	identity.occurrence = htole32(identity.occurrence);
-	return identity;
+	struct entry e = { .identity = *identity };
+
+	e.identity.occurrence = htole32(identity->occurrence);
+	e.arrived_at = htole64((uint64_t)arrived_at);
+	e.uid = htole32(uid);
+	e.crc = htole32(crc32c(0, &e, offsetof(struct entry, crc)));
+	return e;
+}
+
+/* From the file's form to memory's. */
+static void
+entry_decode(struct entry *e)
+{
+	bool is_intact = le32toh(e->crc) == crc32c(0, e, offsetof(struct entry, crc));
+
+	e->identity.occurrence = le32toh(e->identity.occurrence);
+	e->arrived_at = le64toh(e->arrived_at);
+	e->uid = is_intact ? le32toh(e->uid) : UID_DAMAGED;
 }
 
 static int
 identity_compare(const void *left, const void *right)
 {
-	return memcmp(left, right, ENTRY_OCTETS);
+	return memcmp(left, right, sizeof(struct source_identity));
+}
+
+static bool
+is_mark(const struct entry *e)
+{
+	return e->uid == 0 && identity_compare(&e->identity, &mark_identity) == 0;
 }
 
 static void
@@ -73,29 +113,110 @@ write_header(struct imported *i, const char *directory, uint32_t uid_validity)
 	return error;
 }
 
-static int
-load_entries(struct imported *i, uint64_t octets)
+static const struct maildrop_entry *
+find_uid(const struct maildrop *m, uint32_t uid)
 {
-	size_t count = (size_t)((octets - HEADER_OCTETS) / ENTRY_OCTETS);
-	ssize_t n;
+	uint32_t low = 0, high = m->count;
 
-	i->octets = HEADER_OCTETS + count * ENTRY_OCTETS;
-	if (count == 0)
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (m->entries[middle].uid == uid)
+			return &m->entries[middle];
+		if (m->entries[middle].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* Were these entries committed?  See the crash argument in the header. */
+static bool
+was_committed(const struct entry *entries, size_t count, const struct maildrop *m)
+{
+	bool seen = false;
+
+	for (size_t n = 0; n < count; n++) {
+		const struct maildrop_entry *live;
+
+		if (entries[n].uid == 0)
+			continue;
+		if (entries[n].uid >= m->next_uid) /* not given yet, or damaged */
+			return false;
+		live = find_uid(m, entries[n].uid);
+		if (live != NULL && live->arrived_at != (int64_t)entries[n].arrived_at)
+			return false;
+		seen |= live != NULL;
+	}
+	return seen;
+}
+
+/* Entries behind the last mark are cut off or confirmed; *count is then that of the true ones. */
+static int
+settle(struct imported *i, const struct entry *entries, size_t *count, const struct maildrop *m)
+{
+	size_t sure = *count;
+	int error;
+
+	while (sure > 0 && !is_mark(&entries[sure - 1]))
+		sure--;
+	if (sure == *count)
 		return 0;
-	i->known = calloc(count, ENTRY_OCTETS);
+	if (was_committed(entries + sure, *count - sure, m)) {
+		i->in_doubt = true;
+		error = imported_confirm(i);
+		return error == 0 ? imported_save(i) : error;
+	}
+	*count = sure;
+	i->octets = HEADER_OCTETS + sure * ENTRY_OCTETS;
+	return disk_truncate(i->disk, i->fd, i->octets);
+}
+
+static int
+keep_known(struct imported *i, const struct entry *entries, size_t count)
+{
+	i->known = calloc(count + 1, sizeof(*i->known));
 	if (i->known == NULL)
 		return -ENOMEM;
-	n = disk_read_at(i->disk, i->fd, i->known, count * ENTRY_OCTETS, HEADER_OCTETS);
-	if (n < 0)
-		return (int)n;
-	i->known_count = (size_t)n / ENTRY_OCTETS;
-	qsort(i->known, i->known_count, ENTRY_OCTETS, identity_compare);
+	for (size_t n = 0; n < count; n++) {
+		if (!is_mark(&entries[n]) && entries[n].uid != UID_DAMAGED)
+			i->known[i->known_count++] = entries[n].identity;
+	}
+	qsort(i->known, i->known_count, sizeof(*i->known), identity_compare);
 	return 0;
 }
 
-/* 0, or 1: the file is of no use. */
 static int
-load(struct imported *i, const char *directory, uint32_t uid_validity, uint64_t octets)
+load_entries(struct imported *i, uint64_t octets, const struct maildrop *m)
+{
+	size_t count = (size_t)((octets - HEADER_OCTETS) / ENTRY_OCTETS);
+	struct entry *entries = calloc(count + 1, ENTRY_OCTETS);
+	ssize_t n;
+	int error = 0;
+
+	if (entries == NULL)
+		return -ENOMEM;
+	n = disk_read_at(i->disk, i->fd, entries, count * ENTRY_OCTETS, HEADER_OCTETS);
+	if (n < 0)
+		error = (int)n;
+	else
+		count = (size_t)n / ENTRY_OCTETS;
+	for (size_t e = 0; error == 0 && e < count; e++)
+		entry_decode(&entries[e]);
+	i->octets = HEADER_OCTETS + count * ENTRY_OCTETS;
+	if (error == 0)
+		error = settle(i, entries, &count, m);
+	if (error == 0)
+		error = keep_known(i, entries, count);
+	free(entries);
+	return error;
+}
+
+/* 0, a negative errno, or 1: the file is of no use. */
+static int
+load(struct imported *i, const char *directory, uint32_t uid_validity, uint64_t octets,
+	const struct maildrop *m)
 {
 	char header[HEADER_OCTETS], expected[HEADER_OCTETS];
 	ssize_t n;
@@ -108,14 +229,31 @@ load(struct imported *i, const char *directory, uint32_t uid_validity, uint64_t 
 	encode_header(uid_validity, expected);
 	if (n < (ssize_t)sizeof(header) || memcmp(header, expected, sizeof(header)) != 0)
 		return 1;
-	return load_entries(i, octets);
+	return load_entries(i, octets, m);
 }
 
-/* One try: 0, a negative errno, or 1: the file was replaced, or has to be; try again. */
+/* Is the file that we hold locked still the one that the path names?  0, 1: no, or an errno. */
 static int
-try_open(struct imported *i, const char *directory, const char *path, uint32_t uid_validity)
+check_path(struct imported *i, const char *path, uint64_t *octets_out)
 {
 	struct disk_status of_file, of_path;
+	int result = disk_status_of_file(i->disk, i->fd, &of_file);
+
+	if (result != 0)
+		return result;
+	*octets_out = of_file.octets;
+	result = disk_status_of_path(i->disk, path, &of_path);
+	if (result == -ENOENT)
+		return 1;
+	return result == 0 && of_path.inode != of_file.inode ? 1 : result;
+}
+
+/* One try: 0, a negative errno, or 1: the file was replaced, or has to be. */
+static int
+try_open(struct imported *i, const char *directory, const char *path, uint32_t uid_validity,
+	const struct maildrop *m)
+{
+	uint64_t octets;
 	int result;
 
 	i->fd = disk_open(i->disk, path, O_RDWR | O_CREAT, 0600);
@@ -123,16 +261,11 @@ try_open(struct imported *i, const char *directory, const char *path, uint32_t u
 		return i->fd;
 	result = disk_try_lock(i->disk, i->fd, 0, DISK_LOCK_EXCLUSIVE);
 	if (result == 0)
-		result = disk_status_of_file(i->disk, i->fd, &of_file);
+		result = check_path(i, path, &octets);
 	if (result == 0) {
-		result = disk_status_of_path(i->disk, path, &of_path);
-		if (result == -ENOENT || (result == 0 && of_path.inode != of_file.inode))
-			result = 1;
-	}
-	if (result == 0) {
-		result = load(i, directory, uid_validity, of_file.octets);
-		if (result == 1 && disk_unlink(i->disk, path) != 0)
-			result = -EIO;
+		result = load(i, directory, uid_validity, octets, m);
+		if (result == 1)
+			disk_unlink(i->disk, path);
 	}
 	if (result != 0)
 		disk_close(i->disk, i->fd);
@@ -141,7 +274,7 @@ try_open(struct imported *i, const char *directory, const char *path, uint32_t u
 
 int
 imported_open(const struct disk *d, const char *address, uint32_t uid_validity,
-	struct imported **imported_out)
+	const struct maildrop *m, struct imported **imported_out)
 {
 	char directory[LAYOUT_PATH_MAX], path[LAYOUT_PATH_MAX];
 	struct imported *i;
@@ -157,9 +290,10 @@ imported_open(const struct disk *d, const char *address, uint32_t uid_validity,
 	i->disk = d;
 	result = 1;
 	for (int tries = 0; result == 1 && tries < OPEN_TRIES; tries++)
-		result = try_open(i, directory, path, uid_validity);
+		result = try_open(i, directory, path, uid_validity, m);
 	if (result != 0) {
 		free(i->known);
+		free(i->added);
 		free(i);
 		return result == 1 ? -EAGAIN : result;
 	}
@@ -181,14 +315,13 @@ imported_close(struct imported *i)
 bool
 imported_has(const struct imported *i, const struct source_identity *identity)
 {
-	struct source_identity key = swapped(*identity);
-
-	return i->known_count > 0 &&
-	       bsearch(&key, i->known, i->known_count, ENTRY_OCTETS, identity_compare) != NULL;
+	return bsearch(identity, i->known, i->known_count, sizeof(*identity), identity_compare) !=
+		NULL;
 }
 
 int
-imported_add(struct imported *i, const struct source_identity *identity)
+imported_add(struct imported *i, const struct source_identity *identity, int64_t arrived_at,
+	uint32_t uid)
 {
 	if (i->added_count == i->added_room) {
 		size_t room = i->added_room == 0 ? 256 : 2 * i->added_room;
@@ -199,7 +332,7 @@ imported_add(struct imported *i, const struct source_identity *identity)
 		i->added = grown;
 		i->added_room = room;
 	}
-	i->added[i->added_count++] = swapped(*identity);
+	i->added[i->added_count++] = entry_encode(identity, arrived_at, uid);
 	return 0;
 }
 
@@ -217,6 +350,16 @@ imported_save(struct imported *i)
 	if (error != 0)
 		return error;
 	i->octets += entries.length;
+	i->in_doubt = !is_mark(&i->added[i->added_count - 1]);
 	i->added_count = 0;
 	return 0;
+}
+
+int
+imported_confirm(struct imported *i)
+{
+	if (!i->in_doubt)
+		return 0;
+	i->in_doubt = false;
+	return imported_add(i, &mark_identity, 0, 0);
 }

@@ -1,20 +1,30 @@
 /*
  * imported.h - which messages of other mailboxes a maildrop has had, so that none comes twice.
  *
- * The file `imported` in the maildrop's directory: a header, then the identity of each message that
- * was ever imported.  It is what keeps a message away that was imported and then deleted; that a
- * message which is still there does not come again, the maildrop's unique-ids see to (import.h).  So
- * to lose the file loses no mail, and it may lag behind.
+ * The file `imported` in the maildrop's directory: a header, then an entry for each message that
+ * was ever imported, also those that have been deleted since.  It is only ever appended to.
  *
- *     0  16  "ringpost-imports"
- *    16   4  uid-validity of the maildrop, little-endian
- *    20   8  zero
- *    28   4  CRC-32C of the 28 octets before
- *    32  16  for each message: 12 octets of digest, 4 of occurrence, little-endian
+ *     header  16  "ringpost-imports"          entry  12  digest  } identity
+ *              4  uid-validity                        4  occurrence  } (source.h)
+ *              8  zero                                8  arrival, seconds since 1970
+ *              4  CRC-32C of the 28 before            4  uid in the maildrop; 0: it was there
+ * already 4  CRC-32C of the 28 before
+ *
+ * Numbers are little-endian.  An entry whose identity is zero is a mark: all entries before it are
+ * true.
+ *
+ * The crash argument.  Entries of a batch are written and synced *before* the batch is committed to
+ * the maildrop, the mark behind it with the next batch or at the end.  So after a crash the entries
+ * behind the last mark may be true or not, all or none of them, and nothing else is in doubt.  The
+ * next import asks the maildrop: if messages with those uids are there and arrived when the entries
+ * say, the batch was committed; if uids that are not yet given are among them, or other messages
+ * have them, it was not, and the entries are cut off.  (Had a delivery taken the uid since, it
+ * would have arrived since.)  If none of the messages is there any more it cannot be told, and the
+ * entries are cut off too: a deleted message may then come again, but none is ever lost.
  *
  * A file of another uid-validity belongs to a maildrop that was removed; it and a damaged one are
- * replaced.  What is behind the last whole entry is overwritten; an entry that was torn is one that
- * nobody has.
+ * replaced.  A damaged entry behind the last mark was torn by a crash, so its batch was not
+ * committed; one before it costs what it said.
  */
 #ifndef STORAGE_CONVERT_IMPORTED_H
 #define STORAGE_CONVERT_IMPORTED_H
@@ -25,17 +35,22 @@
 
 struct imported;
 
-/* Opens, makes or replaces the file of an existing maildrop, and locks it until it is closed: one
- * import into a maildrop at a time.  -EAGAIN: another one is under way. */
+/* Opens, makes or replaces the file of an existing maildrop, settles what is in doubt by its
+ * snapshot `m`, and locks the file until it is closed: one import into a maildrop at a time.
+ * -EAGAIN: another one is under way. */
 int imported_open(const struct disk *d, const char *address, uint32_t uid_validity,
-	struct imported **imported_out);
-/* What was not saved is forgotten. */
+	const struct maildrop *m, struct imported **imported_out);
 void imported_close(struct imported *i);
 
-/* In the file when it was opened. */
+/* True if the file said so when it was opened. */
 bool imported_has(const struct imported *i, const struct source_identity *identity);
-int imported_add(struct imported *i, const struct source_identity *identity);
-/* Write what was added, durably. */
+
+/* Put down a message of the batch; in memory only. */
+int imported_add(struct imported *i, const struct source_identity *identity, int64_t arrived_at,
+	uint32_t uid);
+/* Write the batch, durably: to be called before the maildrop commits it. */
 int imported_save(struct imported *i);
+/* The maildrop has committed all that was saved; written with the next imported_save(). */
+int imported_confirm(struct imported *i);
 
 #endif

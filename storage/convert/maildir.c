@@ -204,6 +204,34 @@ file_compare(const void *left, const void *right, void *ctx)
 	return compare_base_names(base_name_of(s, &a->message), base_name_of(s, &b->message));
 }
 
+/* Also sees that the next uid is above them, whatever the list said. */
+static bool
+uids_ascend(struct source *s)
+{
+	uint32_t last = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->messages[i].uid != 0 && s->messages[i].uid <= last)
+			return false;
+		if (s->messages[i].uid != 0)
+			last = s->messages[i].uid;
+	}
+	if (s->next_uid <= last)
+		s->next_uid = last + 1;
+	return true;
+}
+
+/* Where the order of messages is not that of their uids (O fields), a maildrop, whose order is that
+ * of its uids, cannot keep them.  The unique-ids that were made of them it keeps as strings. */
+static void
+forget_uids(struct source *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		s->messages[i].uid = 0;
+	s->uid_validity = 0;
+	s->next_uid = 0;
+}
+
 /* Put the files in order.  One that was moved while the directories were read was seen twice. */
 static int
 sort_files(struct maildir *m)
@@ -230,6 +258,8 @@ sort_files(struct maildir *m)
 	}
 	free(m->files);
 	m->files = NULL;
+	if (!uids_ascend(s))
+		forget_uids(s);
 	return source_drop_equal_unique_ids(s);
 }
 

@@ -10,6 +10,7 @@
 #include "io/base/must.h"
 #include "storage/convert/mbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
