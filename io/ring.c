@@ -53,6 +53,7 @@ open_buffers(struct ring *r)
 		error = -ENOMEM;
 		goto fail_unmap;
 	}
+	memset(r->buffers, 0, (size_t)r->buffer_count * r->buffer_octets); /* no faults later */
 	registration.ring_addr = (uintptr_t)r->buffer_ring;
 	registration.ring_entries = r->buffer_count;
 	error = io_uring_register_buf_ring(&r->uring, &registration, 0);
