@@ -269,6 +269,22 @@ index_load_end(
 	return 0;
 }
 
+int
+index_read_header(const struct disk *d, const char *path, struct index_header *header_out)
+{
+	char octets[INDEX_HEADER_OCTETS];
+	int fd = disk_open(d, path, O_RDONLY, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = disk_read_at(d, fd, octets, sizeof(octets), 0);
+	disk_close(d, fd);
+	if (n < 0)
+		return (int)n;
+	return n == sizeof(octets) ? index_header_decode(octets, header_out) : -EBADMSG;
+}
+
 /* Slots on their way out, in pieces. */
 struct index_writer {
 	const struct disk *disk;

@@ -33,6 +33,9 @@ int index_load(const struct disk *d, const char *path, const struct log_header *
 int index_load_end(
 	const struct disk *d, int fd, const struct log_header *log, struct index_end *end_out);
 
+/* Its header alone, of whatever generation: -ENOENT, -EBADMSG. */
+int index_read_header(const struct disk *d, const char *path, struct index_header *header_out);
+
 /* Make a new index beside the old one, if any, and rename it (waits): `messages` are settled, and
  * end with the log's `covers` octets.  Returns its descriptor, open for writing; *end_out is its
  * end. */

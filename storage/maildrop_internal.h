@@ -60,6 +60,9 @@ int maildrop_read_header(const struct disk *d, int fd, struct log_header *header
 #define MAILDROP_APPEARED 1
 int maildrop_check_absent(const struct disk *d, const struct maildrop_paths *paths);
 
+/* The second half of maildrop_lock(): header, end and index_fd of a locked log. */
+int maildrop_recover_if_behind(struct maildrop_files *f);
+
 /* Bring the index up to date with the log (maildrop_recover.c), whatever its end looks like.  Needs
  * f->header; sets f->end and f->index_fd. */
 int maildrop_recover(struct maildrop_files *f);

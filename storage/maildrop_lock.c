@@ -152,8 +152,8 @@ open_index(struct maildrop_files *f)
 }
 
 /* An index that is not there, for a log in which nothing is, needs no recovery. */
-static int
-recover_if_behind(struct maildrop_files *f)
+int
+maildrop_recover_if_behind(struct maildrop_files *f)
 {
 	struct disk_status log;
 	int error = maildrop_read_header(f->disk, f->log_fd, &f->header);
@@ -176,7 +176,7 @@ maildrop_lock(const struct disk *d, const struct maildrop_paths *paths,
 
 	if (error != 0)
 		return error;
-	error = recover_if_behind(&f);
+	error = maildrop_recover_if_behind(&f);
 	if (error != 0)
 		maildrop_unlock(&f);
 	else

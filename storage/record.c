@@ -199,20 +199,6 @@ record_is_intact(const char header[RECORD_HEADER_OCTETS], struct log_salt salt, 
 	return h.crc == (record_crc(&h, entries) ^ salt.crc);
 }
 
-bool
-record_find_salt(
-	const char header[RECORD_HEADER_OCTETS], struct span entries, struct log_salt *salt_out)
-{
-	struct record_header_on_disk h;
-
-	memcpy(&h, header, sizeof(h));
-	if (!record_sizes_are_sound(&h) || h.entries_octets != entries.length)
-		return false;
-	salt_out->magic = RECORD_MAGIC ^ h.magic;
-	salt_out->crc = record_crc(&h, entries) ^ h.crc;
-	return true;
-}
-
 static uint32_t
 entry_crc(const struct entry_on_disk *e, const char *id)
 {
@@ -298,6 +284,31 @@ record_entry_decode(struct span from, uint64_t at, struct log_salt salt,
 	};
 	*id_out = id;
 	return record_entry_is_sound(entry_out) ? octets : 0;
+}
+
+bool
+record_find_salt(struct span octets, struct log_salt *salt_out, struct record_header *header_out)
+{
+	struct record_header_on_disk h;
+	struct maildrop_entry entry;
+	struct log_salt salt;
+	struct span entries;
+	struct span id;
+
+	if (octets.length < sizeof(h))
+		return false;
+	memcpy(&h, octets.at, sizeof(h));
+	entries = span_after(octets, sizeof(h));
+	if (h.type != RECORD_MESSAGES || !record_sizes_are_sound(&h) ||
+		h.entries_octets > entries.length)
+		return false;
+	entries.length = h.entries_octets;
+	salt.magic = RECORD_MAGIC ^ h.magic;
+	salt.crc = record_crc(&h, entries) ^ h.crc;
+	if (record_entry_decode(entries, LOG_HEADER_OCTETS, salt, &entry, &id) == 0)
+		return false;
+	*salt_out = salt;
+	return record_header_decode(octets.at, salt, header_out);
 }
 
 void

@@ -81,10 +81,11 @@ bool record_header_decode(const char from[RECORD_HEADER_OCTETS], struct log_salt
 bool record_is_intact(
 	const char header[RECORD_HEADER_OCTETS], struct log_salt salt, struct span entries);
 
-/* The salt that the header of a record, known to be one, was written with; for a log whose own
- * header is lost.  False: it is none. */
+/* For a log whose own header is lost: `octets` begin with what must be a record of messages, with
+ * all its entries.  The salt follows from its header, and its first entry proves it.  False: it is
+ * none. */
 bool record_find_salt(
-	const char header[RECORD_HEADER_OCTETS], struct span entries, struct log_salt *salt_out);
+	struct span octets, struct log_salt *salt_out, struct record_header *header_out);
 
 /*
  * One message entry.  `at` is where in the log the entry stands or will stand: wire_offset is
