@@ -47,6 +47,13 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_user_command;
 extern const struct ctl_command ctl_settings_command;
+extern const struct ctl_command ctl_import_command;
+extern const struct ctl_command ctl_export_command;
+extern const struct ctl_command ctl_list_command;
+extern const struct ctl_command ctl_show_command;
+extern const struct ctl_command ctl_verify_command;
+extern const struct ctl_command ctl_repair_command;
+extern const struct ctl_command ctl_compact_command;
 
 /* One line on stderr, "ringpost: ..."; returns `code`. */
 int ctl_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,6 +13,13 @@
 
 static const struct ctl_command *const commands[] = {
 	&ctl_user_command,
+	&ctl_import_command,
+	&ctl_export_command,
+	&ctl_list_command,
+	&ctl_show_command,
+	&ctl_verify_command,
+	&ctl_repair_command,
+	&ctl_compact_command,
 	&ctl_settings_command,
 };
 

@@ -183,7 +183,8 @@ keep_known(struct imported *i, const struct entry *entries, size_t count)
 		if (!is_mark(&entries[n]) && entries[n].uid != UID_DAMAGED)
 			i->known[i->known_count++] = entries[n].identity;
 	}
-	qsort(i->known, i->known_count, sizeof(*i->known), identity_compare);
+	if (i->known_count > 0)
+		qsort(i->known, i->known_count, sizeof(*i->known), identity_compare);
 	return 0;
 }
 
@@ -315,7 +316,8 @@ imported_close(struct imported *i)
 bool
 imported_has(const struct imported *i, const struct source_identity *identity)
 {
-	return bsearch(identity, i->known, i->known_count, sizeof(*identity), identity_compare) !=
+	return i->known_count > 0 &&
+		bsearch(identity, i->known, i->known_count, sizeof(*identity), identity_compare) !=
 		NULL;
 }
 
