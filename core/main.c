@@ -10,11 +10,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define DEFAULT_FILE "/etc/ringpost/ringpost.conf"
-
 static const char usage[] = "usage: ringpostd [-c FILE] [--check]\n"
 			    "\n"
-			    "  -c FILE    read the settings from FILE (" DEFAULT_FILE ")\n"
+			    "  -c FILE    read the settings from FILE (" SETTINGS_PATH_DEFAULT ")\n"
 			    "  --check    check the settings, print those in effect, and exit\n"
 			    "  --version  print the version and exit\n"
 			    "  --help     print this and exit\n"
@@ -42,7 +40,7 @@ read_command_line(int argc, char **argv, const char **file_out)
 	enum action action = ACTION_RUN;
 	int option;
 
-	*file_out = DEFAULT_FILE;
+	*file_out = SETTINGS_PATH_DEFAULT;
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		if (option == 'c')
 			*file_out = optarg;

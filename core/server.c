@@ -29,10 +29,11 @@
 
 #define BACKLOG        4096
 #define DISK_QUEUE_MAX 65536u
-#define ACCOUNTS_FILE  "accounts.lmdb"
+#define FILES_RESERVED 512u /* for maildrops, rings, the accounts */
 #define SHARDS_MAX     256u
 
 static const struct log_kind EVENT_SERVER_STARTED = { "server_started", LOG_INFO };
+static const struct log_kind EVENT_FILE_LIMIT_LOW = { "file_limit_low", LOG_WARNING };
 static const struct log_kind EVENT_SERVER_DRAINS = { "server_drains", LOG_INFO };
 static const struct log_kind EVENT_SERVER_STOPPED = { "server_stopped", LOG_INFO };
 
@@ -42,6 +43,7 @@ struct server {
 	struct door *doors; /* shard_count times listener_count */
 	unsigned shard_count;
 	unsigned running;
+	uint32_t connections; /* what the setting says, or less where the file limit is low */
 	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1];
 
 	/* How the shards' start went. */
@@ -68,16 +70,22 @@ fail(int code, const char *format, ...)
 
 /* ---- before anything is open --------------------------------------------------------------- */
 
-/* Every connection is a descriptor, and every maildrop in use another. */
-static void
-raise_file_limit(void)
+/* Every connection is a descriptor, and every maildrop in use another.  How many connections there
+ * may be at most, in view of that. */
+static uint32_t
+raise_file_limit(const struct settings *settings)
 {
 	struct rlimit limit;
+	uint64_t fit = settings->connections;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
+		return settings->connections;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < fit + FILES_RESERVED)
+		fit = limit.rlim_max > 2 * FILES_RESERVED ? limit.rlim_max - FILES_RESERVED
+							  : limit.rlim_max / 2;
+	return (uint32_t)fit;
 }
 
 static int
@@ -404,6 +412,11 @@ run_shards(struct server *server, const sigset_t *signals)
 	int code;
 
 	(void)log_start();
+	if (server->connections < server->common.settings->connections)
+		log_event(EVENT_FILE_LIMIT_LOW,
+			kv_u64("connections", server->common.settings->connections),
+			kv_u64("limited_to", server->connections),
+			kv_str("cure", "raise the limit on open files (ulimit -n, LimitNOFILE=)"));
 	code = start_shards(server);
 	if (code == EX_OK) {
 		log_event(EVENT_SERVER_STARTED, kv_word("version", RINGPOST_VERSION),
@@ -469,7 +482,7 @@ server_run(const struct settings *settings)
 	server.common.dummy_hash = server.dummy_hash;
 	if (server.shards != NULL && server.doors != NULL && sem_init(&server.started, 0, 0) == 0) {
 		block_signals(&signals);
-		raise_file_limit();
+		server.connections = raise_file_limit(settings);
 		code = open_sockets(&server);
 		if (code == EX_OK)
 			code = run_as_user(&server, &signals);

@@ -270,6 +270,8 @@ wish_open(struct service *v, enum pop3_next *next_out)
 		return true;
 	}
 	w->error = open_maildrop(w, &v->shard->disk);
+	if (w->error == -EMFILE && maildrop_cache_shrink(&v->shard->maildrops))
+		w->error = open_maildrop(w, &v->shard->disk);
 	if (w->error == -EAGAIN &&
 		send_away(v, v->shard->common->disk_workers, work_open, open_done))
 		return false;

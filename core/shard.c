@@ -82,6 +82,8 @@ troubled(struct listener *l, int error)
 {
 	struct door *door = container_of(l, struct door, listener);
 
+	if (error == -EMFILE || error == -ENFILE)
+		(void)maildrop_cache_shrink(&door->shard->maildrops);
 	if (may_complain(door->shard))
 		log_event(EVENT_ACCEPT_FAILED, kv_str("listener", door->settings->name),
 			kv_str("error", strerror(-error)));

@@ -164,3 +164,13 @@ maildrop_cache_sweep(struct maildrop_cache *c, uint64_t now_ms)
 		drop_unused(c, h);
 	}
 }
+
+bool
+maildrop_cache_shrink(struct maildrop_cache *c)
+{
+	uint32_t count = (c->unused_count + 1) / 2;
+
+	for (uint32_t i = 0; i < count; i++)
+		drop_unused(c, container_of(c->unused.next, struct maildrop_hold, unused_item));
+	return count > 0;
+}

@@ -56,4 +56,7 @@ void maildrop_cache_disown(struct maildrop_cache *c, struct maildrop_hold *h);
 /* Close what nobody has used for MAILDROP_CACHE_KEEP_MS. */
 void maildrop_cache_sweep(struct maildrop_cache *c, uint64_t now_ms);
 
+/* Descriptors are short: close half of what is unused; false: there is nothing to close. */
+bool maildrop_cache_shrink(struct maildrop_cache *c);
+
 #endif
