@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import harness  # noqa: E402
 
 SILENCE_S = 0.05
+NOOP_ANSWER = b"+OK nothing done\r\n"
 OCTETS_ONE_BY_ONE_MAX = 3000  # more would take long and show nothing new
 
 
@@ -256,14 +257,18 @@ class StepByStep:
             self.expect_close()
 
 
-def inputs_of(transcript):
-    inputs = [b""]
+def connections_of(transcript):
+    """What the client says on each connection, and whether the server closes it."""
+    inputs, closed = [b""], []
+    last = None
     for kind, _, times, text in transcript.steps:
         if kind in ("reset", "again"):
             inputs.append(b"")
+            closed.append(kind == "again")
         elif kind == "send":
             inputs[-1] += text.octets * times
-    return inputs
+        last = kind
+    return list(zip(inputs, closed + [last == "close"]))
 
 
 def pieces(octets, way, seed):
@@ -279,10 +284,12 @@ def pieces(octets, way, seed):
 
 
 def play_cut(transcript, site, way, expected, seed=0):
-    for octets, wanted in zip(inputs_of(transcript), expected):
+    for (octets, closes), wanted in zip(connections_of(transcript), expected):
+        # where the session goes on, one more answer shows that nothing else was said before it
+        asks_more = not closes and (octets == b"" or octets.endswith(b"\n"))
         with site.pop() as pop:
             try:
-                for piece in pieces(octets, way, seed):
+                for piece in pieces(octets + (b"NOOP\r\n" if asks_more else b""), way, seed):
                     pop.send(piece)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it had closed before all was said
@@ -292,6 +299,9 @@ def play_cut(transcript, site, way, expected, seed=0):
                 raise Failed("%s: cut %s the answer differs at octet %d of %d: %r, not %r"
                              % (transcript.path, way, at, len(wanted), got[at:at + 80],
                                 wanted[at:at + 80]))
+            more = pop.rest() if closes else pop.line() if asks_more else b""
+            if closes and more or asks_more and more != NOOP_ANSWER:
+                raise Failed("%s: cut %s more was said: %r" % (transcript.path, way, more[:100]))
 
 
 def make_site(transcript):
@@ -307,7 +317,7 @@ def play(transcript):
     site = make_site(transcript)
     fresh = site.spool + ".fresh"
     shutil.copytree(site.spool, fresh)
-    longest = max(len(octets) for octets in inputs_of(transcript))
+    longest = max(len(octets) for octets, _ in connections_of(transcript))
     try:
         site.start()
         said = StepByStep(transcript, site).play()
