@@ -149,35 +149,50 @@ order_is_by_time_then_name(void **state)
 }
 
 static void
-dovecot_order_and_ids(void **state)
+dovecot_uids_and_ids(void **state)
 {
 	struct fixture *f = *state;
 
 	put_file(f, "dovecot-uidlist",
-		"3 V255 N20 G0\n7 Pseven :1500000009.a\n8 :1500000001.b\n9 O1 :1500000005.c\n"
+		"3 V255 N20 G0\n7 Pseven :1500000009.a\n8 :1500000001.b\n"
 		"12 Pseven :1500000000.d\n13 P\300 :1500000007.e\n",
 		5);
 	put_file(f, "cur/1500000009.a:2,S", "seven", 5);
 	put_file(f, "new/1500000001.b", "eight", 5);
-	put_file(f, "cur/1500000005.c:2,S", "nine", 5);
 	put_file(f, "cur/1500000000.d:2,S", "twelve", 5);
 	put_file(f, "cur/1500000007.e:2,S", "thirteen", 5);
 	put_file(f, "cur/1400000000.unlisted:2,S", "other", 5);
 	open_source(f);
-	assert_int_equal(f->source->count, 6);
+	assert_int_equal(f->source->count, 5);
 	assert_int_equal(f->source->uid_validity, 255);
 	assert_int_equal(f->source->next_uid, 20);
-	assert_message(f, 0, "nine", 1500000005, "00000009000000ff", 9);
-	assert_message(f, 1, "seven", 1500000009, "seven", 7);
-	assert_message(f, 2, "eight", 1500000001, "00000008000000ff", 8);
-	assert_message(f, 3, "twelve", 1500000000, "", 12); /* "seven" is taken */
-	assert_message(f, 4, "thirteen", 1500000007, "", 13);
-	assert_message(f, 5, "other", 1400000000, "", 0);
+	assert_message(f, 0, "seven", 1500000009, "seven", 7);
+	assert_message(f, 1, "eight", 1500000001, "00000008000000ff", 8);
+	assert_message(f, 2, "twelve", 1500000000, "", 12); /* "seven" is taken */
+	assert_message(f, 3, "thirteen", 1500000007, "", 13);
+	assert_message(f, 4, "other", 1400000000, "", 0);
 
 	f->options.new_unique_ids = true;
 	open_source(f);
 	assert_int_equal(f->source->uid_validity, 0);
 	assert_message(f, 0, "other", 1400000000, "", 0);
+}
+
+static void
+dovecot_order_may_forbid_uids(void **state)
+{
+	struct fixture *f = *state;
+
+	put_file(f, "dovecot-uidlist",
+		"3 V255 N20 G0\n7 :1500000009.a\n8 O2 :1500000001.b\n9 O1 :1500000005.c\n", 5);
+	put_file(f, "cur/1500000009.a:2,S", "seven", 5);
+	put_file(f, "new/1500000001.b", "eight", 5);
+	put_file(f, "cur/1500000005.c:2,S", "nine", 5);
+	open_source(f);
+	assert_int_equal(f->source->uid_validity, 0);
+	assert_message(f, 0, "nine", 1500000005, "00000009000000ff", 0);
+	assert_message(f, 1, "eight", 1500000001, "00000008000000ff", 0);
+	assert_message(f, 2, "seven", 1500000009, "00000007000000ff", 0);
 }
 
 static void
@@ -271,7 +286,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(order_is_by_time_then_name, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(dovecot_order_and_ids, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(dovecot_uids_and_ids, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(dovecot_order_may_forbid_uids, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(courier_ids_in_order_of_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			identity_survives_flags_and_neighbours, set_up, tear_down),
