@@ -224,6 +224,11 @@ open_spool(struct server *server)
 	if (error == 0)
 		return EX_OK;
 	disk_close_root(&server->common.disk);
+	if (error == -EACCES || error == -EPERM)
+		return fail(EX_NOPERM,
+			"cannot read the spool %s as the user this server runs as: give it to that "
+			"user (chown -R)",
+			spool);
 	return fail(EX_NOINPUT,
 		"%s is no ringpost spool: %s; is it mounted?  `ringpost user add` makes a new one",
 		spool, strerror(-error));
