@@ -54,6 +54,22 @@ client_wrong(struct client *c, enum client_fault fault)
 	return CLIENT_WRONG;
 }
 
+void
+client_describe_fault(const struct client *c, enum client_fault fault, char *text_out, size_t size)
+{
+	bool words = fault == CLIENT_FAULT_REFUSED || fault == CLIENT_FAULT_MALFORMED;
+	unsigned heard = words ? c->status_length : 0;
+
+	while (heard > 0 && (c->status[heard - 1] == '\r' || c->status[heard - 1] == '\n'))
+		heard--;
+	snprintf(text_out, size, "%s: %s%s%.*s", mix_verb_name(client_verb(c)),
+		client_fault_name(fault), heard > 0 ? ": " : "", (int)heard, c->status);
+	for (char *at = text_out; *at != '\0'; at++) {
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+	}
+}
+
 static void
 client_expect_reply(struct client *c)
 {

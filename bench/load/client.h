@@ -105,6 +105,10 @@ void client_start(struct client *c, const struct mix *mix, const struct client_i
 /* Octets from the server. */
 enum client_next client_feed(struct client *c, struct span input);
 
+/* For people: the verb, the fault, and the server's words where it refused, in printable ASCII. */
+void client_describe_fault(
+	const struct client *c, enum client_fault fault, char *text_out, size_t size);
+
 /* The verb whose reply is awaited. */
 enum mix_verb client_verb(const struct client *c);
 

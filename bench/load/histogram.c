@@ -4,15 +4,12 @@
  */
 #include "bench/load/histogram.h"
 
-#include <math.h>
-
 enum {
 	SUB_COUNT = 1 << HISTOGRAM_SUB_BITS
 };
 
-/* Values below SUB_COUNT are row 0, one bucket each; row r >= 1 holds [SUB_COUNT << (r-1), ... <<
- * r).
- */
+/* Values below SUB_COUNT are row 0, one bucket each; row r >= 1 goes from SUB_COUNT << (r - 1) to
+ * below SUB_COUNT << r. */
 static unsigned
 bucket_of(uint64_t value)
 {
@@ -61,10 +58,11 @@ histogram_merge(struct histogram *into, const struct histogram *from)
 uint64_t
 histogram_quantile(const struct histogram *h, double fraction)
 {
-	uint64_t wanted = (uint64_t)ceil(fraction * (double)h->count), seen = 0;
+	double exactly = fraction * (double)h->count;
+	uint64_t wanted = (uint64_t)exactly, seen = 0;
 
-	if (wanted == 0)
-		wanted = 1;
+	if ((double)wanted < exactly || wanted == 0)
+		wanted++;
 	if (wanted >= h->count)
 		return h->max;
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {

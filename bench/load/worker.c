@@ -85,7 +85,7 @@ struct worker {
 	struct io_uring ring;
 	struct io_uring_buf_ring *buffers;
 	char *buffer_memory;
-	char *nowhere; /* address space for receives that move nothing; never touched */
+	char *nowhere; /* an address for receives that move nothing; no memory behind it */
 
 	pthread_t thread;
 	atomic_bool done;
@@ -315,11 +315,7 @@ connection_fail(struct worker *w, struct connection *c, enum client_fault fault,
 	if (c->state == CONNECTION_FAILING)
 		return;
 	if (t->first_fault[0] == '\0')
-		snprintf(t->first_fault, sizeof(t->first_fault), "%s: %s%s%.*s",
-			mix_verb_name(client_verb(&c->client)), client_fault_name(fault),
-			fault == CLIENT_FAULT_REFUSED ? ": " : "",
-			fault == CLIENT_FAULT_REFUSED ? (int)strcspn(c->client.status, "\r\n") : 0,
-			c->client.status);
+		client_describe_fault(&c->client, fault, t->first_fault, sizeof(t->first_fault));
 	counter_change(&t->failed, 1);
 	t->faults[fault]++;
 	connection_enter(w, c, CONNECTION_FAILING);
@@ -610,7 +606,7 @@ worker_make(struct plan *plan, unsigned index)
 	w->sizes = calloc(1, sizeof(*w->sizes));
 	w->buffers = map_memory(BUFFER_COUNT * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE);
 	w->buffer_memory = map_memory((size_t)BUFFER_COUNT * BUFFER_OCTETS, PROT_READ | PROT_WRITE);
-	w->nowhere = map_memory(DISCARD_OCTETS_MAX, PROT_READ | PROT_WRITE);
+	w->nowhere = map_memory(DISCARD_OCTETS_MAX, PROT_NONE);
 	if (w->connections == NULL || w->unused == NULL || w->sizes == NULL || w->buffers == NULL ||
 		w->buffer_memory == NULL || w->nowhere == NULL) {
 		worker_free(w);

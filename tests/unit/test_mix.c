@@ -218,6 +218,24 @@ octets_behind_a_reply_are_noticed(void **state)
 }
 
 static void
+a_refusal_is_told_in_printable_words(void **state)
+{
+	static const struct client_identity identity = { "u", "p" };
+	struct mix mix = { .step_count = 1 };
+	struct client c = { 0 };
+	char text[160];
+
+	(void)state;
+	client_start(&c, &mix, &identity, NULL, 1);
+	assert_int_equal(
+		client_feed(&c, span_of_string("-ERR \033[2J\303\251 busy\r\n")), CLIENT_WRONG);
+	client_describe_fault(&c, c.fault, text, sizeof(text));
+	assert_string_equal(text, "connect: refused (-ERR): -ERR ?[2J?? busy");
+	client_describe_fault(&c, CLIENT_FAULT_TIMEOUT, text, sizeof(text));
+	assert_string_equal(text, "connect: time-out");
+}
+
+static void
 nothing_to_fetch_goes_straight_to_quit(void **state)
 {
 	static const char *const replies[] = { "+OK\r\n", "+OK 0 0\r\n", "+OK bye\r\n", NULL };
@@ -346,6 +364,7 @@ main(void)
 		cmocka_unit_test(a_right_session_goes_through_in_any_pieces),
 		cmocka_unit_test(every_lie_is_noticed),
 		cmocka_unit_test(octets_behind_a_reply_are_noticed),
+		cmocka_unit_test(a_refusal_is_told_in_printable_words),
 		cmocka_unit_test(nothing_to_fetch_goes_straight_to_quit),
 		cmocka_unit_test(deleted_messages_leave_the_listing),
 		cmocka_unit_test(known_content_is_skipped_up_to_its_end),

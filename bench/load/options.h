@@ -1,0 +1,34 @@
+/*
+ * options.h - the command line of ringpost-bench.
+ *
+ * Ownership: the texts are argv's.
+ */
+#ifndef BENCH_LOAD_OPTIONS_H
+#define BENCH_LOAD_OPTIONS_H
+
+#include "bench/load/target.h"
+
+#include <stdbool.h>
+
+enum {
+	THREADS_MAX = 64
+};
+
+struct options {
+	const char *host, *port, *mix;
+	unsigned connections, threads, users, ramp, timeout_s;
+	uint64_t sessions;
+	double duration_s, warmup_s;
+	const char *user_pattern, *password;
+	struct target target;
+	int cpu;
+	bool spread, count_syscalls, json, quiet;
+};
+
+/* Read and check it; wrong usage ends the program with EX_USAGE, --help with 0. */
+void options_read(struct options *o, int argc, char **argv);
+
+/* Say on stderr what stopped us and why (NULL: nothing more to say), and exit. */
+void die(int code, const char *what, const char *why) __attribute__((noreturn));
+
+#endif
