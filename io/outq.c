@@ -23,6 +23,7 @@
 #include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -31,10 +32,20 @@
 #define CHUNK_OCTETS (512u * 1024)
 #define PROBE_STEP   65536u
 #define PAGE_OCTETS  4096u
+#define WARM_FOR_MS  100u
 
 #ifndef SYS_cachestat
 #define SYS_cachestat 451 /* Linux 6.5 */
 #endif
+
+static void
+note_warm(struct outq *q, int fd, uint64_t from, uint64_t length)
+{
+	q->warm_fd = fd;
+	q->warm_from = from;
+	q->warm_to = from + length;
+	q->warm_at_ms = (uint32_t)q->loop->now_ms;
+}
 
 static void
 op_done(struct op *op, int result, uint32_t flags)
@@ -51,7 +62,7 @@ op_done(struct op *op, int result, uint32_t flags)
 	if (result >= 0 && did == OUTQ_SENDING)
 		segments_advance(&q->segments, (uint64_t)result);
 	else if (result > 0 && did == OUTQ_READING)
-		q->warm_end = q->segments.first->offset + (uint64_t)result;
+		note_warm(q, q->segments.first->fd, q->segments.first->offset, (uint64_t)result);
 	else if (result == 0 && did == OUTQ_READING)
 		result = -EBADMSG; /* the file ends before the span does */
 	q->moved(q, result < 0 ? result : 0);
@@ -69,7 +80,13 @@ turn_came(struct deferred *d)
 void
 outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error))
 {
-	*q = (struct outq){ .loop = loop, .fd = fd, .moved = moved, .op.done = op_done };
+	*q = (struct outq){
+		.loop = loop,
+		.fd = fd,
+		.moved = moved,
+		.op.done = op_done,
+		.warm_fd = -1,
+	};
 	segments_init(&q->segments, &loop->segments);
 	deferred_init(&q->turn, turn_came);
 }
@@ -196,17 +213,49 @@ read_ahead(struct outq *q, const struct segment *g)
 	ring_read(&q->loop->ring, &q->op, g->fd, q->cold_buffer, (uint32_t)length, g->offset);
 }
 
+/*
+ * Octets from `offset` on that were resident a moment ago, and are taken to be still: pages go
+ * under memory pressure only, and slowly.  What was just read from the disk counts too.
+ */
+static uint64_t
+known_warm(const struct outq *q, int fd, uint64_t offset)
+{
+	bool is_fresh = (uint32_t)q->loop->now_ms - q->warm_at_ms <= WARM_FOR_MS;
+
+	if (fd != q->warm_fd || !is_fresh || offset < q->warm_from || offset >= q->warm_to)
+		return 0;
+	return q->warm_to - offset;
+}
+
+/* One look at a whole chunk serves the messages that follow in it too. */
+static bool
+chunk_is_resident(struct outq *q, int fd, uint64_t offset)
+{
+	struct stat file;
+	uint64_t length = CHUNK_OCTETS;
+
+	if (fstat(fd, &file) != 0 || (uint64_t)file.st_size <= offset)
+		return false;
+	if (length > (uint64_t)file.st_size - offset)
+		length = (uint64_t)file.st_size - offset;
+	if (!is_resident(fd, offset, length))
+		return false;
+	note_warm(q, fd, offset, length);
+	return true;
+}
+
 /* How much of the front file may be sent now; 0: it is being read. */
 static uint64_t
 warm_part(struct outq *q, const struct segment *g)
 {
 	uint64_t length = g->end - g->offset;
+	uint64_t warm = known_warm(q, g->fd, g->offset);
 
-	if (q->warm_end > g->offset && q->warm_end <= g->end)
-		return q->warm_end - g->offset;
-	if (length > CHUNK_OCTETS)
-		length = CHUNK_OCTETS;
-	if (is_resident(g->fd, g->offset, length))
+	if (warm == 0 && chunk_is_resident(q, g->fd, g->offset))
+		warm = known_warm(q, g->fd, g->offset);
+	if (warm != 0)
+		return warm < length ? warm : length;
+	if (length <= CHUNK_OCTETS && is_resident(g->fd, g->offset, length))
 		return length;
 	read_ahead(q, g);
 	return 0;
@@ -231,8 +280,6 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 	if (n <= 0)
 		return n < 0 ? -errno : -EBADMSG; /* 0: the file ends before the span does */
 	*sent_out += (uint64_t)n;
-	if (q->warm_end != 0 && (uint64_t)offset >= q->warm_end)
-		q->warm_end = 0;
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;
 }
@@ -291,5 +338,4 @@ outq_clear(struct outq *q)
 {
 	must(q->doing == OUTQ_NOTHING);
 	segments_clear(&q->segments);
-	q->warm_end = 0;
 }

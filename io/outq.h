@@ -21,7 +21,10 @@ struct outq {
 	struct op op;
 	struct deferred turn;
 	void *cold_buffer;
-	uint64_t warm_end; /* the front file's octets before this are in the page cache */
+	uint64_t warm_from; /* of the file warm_fd these octets were in the page cache */
+	uint64_t warm_to;
+	uint32_t warm_at_ms; /* when that was found out (low bits) */
+	int warm_fd;
 	/* Something moved or failed (error < 0): flush again, or end the connection. */
 	void (*moved)(struct outq *q, int error);
 	int fd;
