@@ -199,12 +199,14 @@ record_is_intact(const char header[RECORD_HEADER_OCTETS], struct log_salt salt, 
 	return h.crc == (record_crc(&h, entries) ^ salt.crc);
 }
 
+/* The unique-id first, though it stands last: so the checksum does not change in step with that of
+ * the record, and an entry can prove a salt that was worked out from the record's. */
 static uint32_t
 entry_crc(const struct entry_on_disk *e, const char *id)
 {
-	uint32_t crc = crc32c(0, e, offsetof(struct entry_on_disk, crc));
+	uint32_t crc = e->id_octets > 0 ? crc32c(0, id, RECORD_ID_OCTETS) : 0;
 
-	return e->id_octets > 0 ? crc32c(crc, id, RECORD_ID_OCTETS) : crc;
+	return crc32c(crc, e, offsetof(struct entry_on_disk, crc));
 }
 
 size_t
