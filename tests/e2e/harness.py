@@ -232,7 +232,7 @@ class Site:
                               **more)
         if check and done.returncode != 0:
             raise AssertionError("ringpost %s: exit %d, %s"
-                                 % (" ".join(args), done.returncode, done.stderr.decode()))
+                                 % (" ".join(map(str, args)), done.returncode, done.stderr.decode()))
         return done
 
     def add_user(self, name="alice", secret=SECRET, *flags):
@@ -275,6 +275,7 @@ class Site:
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
         self.log_file = open(self.log_path, "ab")
+        self.started_before = self.log().count("event=server_started")
         self.process = subprocess.Popen([*wrapper, RINGPOSTD, "-c", self.config],
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=self.log_file, env=environment, preexec_fn=preexec)
@@ -289,7 +290,7 @@ class Site:
                 raise AssertionError("the server ended: exit %d\n%s"
                                      % (self.process.returncode, self.log()))
             # the event comes when all shards run; sockets take connections before that
-            if "event=server_started" in self.log():
+            if self.log().count("event=server_started") > self.started_before:
                 return
             time.sleep(0.01)
         raise AssertionError("the server did not start\n" + self.log())
