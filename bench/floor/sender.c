@@ -6,8 +6,8 @@
  * The file holds `drops` maildrops of `messages` each, so that the memory walked through is as
  * large as the measured server's; connections take the maildrops in turn. Invariants
  *   1. While a message is on its way no further line is read, so replies keep their order.
- *   2. Edges are not lost: what waits for room in the socket, or for input, goes on at the next
- *      event, and each event tries both.
+ *   2. Edges are not lost: one that comes while a message is on its way is remembered, and a socket
+ *      that was readable stays so until a receive comes back short.
  * Ownership: a connection is its descriptor and one entry of its thread's table; the file is
  * shared.
  */
@@ -45,7 +45,7 @@ struct connection {
 	unsigned drop;
 	off_t offset; /* of the span on its way */
 	uint64_t left;
-	bool quitting;
+	bool readable; /* an edge said so, and no receive has come back short since */
 	unsigned input_at, input_length;
 	char input[INPUT_OCTETS];
 };
@@ -162,8 +162,12 @@ connection_answer(struct server *s, struct connection *c, int fd)
 static enum step
 connection_receive(struct connection *c, int fd)
 {
-	ssize_t got = recv(fd, c->input, sizeof(c->input), 0);
+	ssize_t got;
 
+	if (!c->readable)
+		return STEP_WAIT;
+	got = recv(fd, c->input, sizeof(c->input), 0);
+	c->readable = got == (ssize_t)sizeof(c->input);
 	if (got < 0 && errno == EAGAIN)
 		return STEP_WAIT;
 	if (got <= 0)
@@ -174,11 +178,12 @@ connection_receive(struct connection *c, int fd)
 }
 
 static void
-connection_run(struct server *s, int fd)
+connection_run(struct server *s, int fd, bool readable)
 {
 	struct connection *c = s->connections[fd];
 	enum step step = STEP_GO_ON;
 
+	c->readable |= readable;
 	while (step == STEP_GO_ON) {
 		if (c->left > 0)
 			step = connection_stream(s, c, fd);
@@ -233,7 +238,8 @@ server_run(void *arg)
 			if (events[i].data.fd == s->listen_fd)
 				server_accept(s);
 			else
-				connection_run(s, events[i].data.fd);
+				connection_run(s, events[i].data.fd,
+					(events[i].events & ~(uint32_t)EPOLLOUT) != 0);
 		}
 	}
 	return NULL;
