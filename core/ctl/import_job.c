@@ -117,9 +117,9 @@ print_counts(const struct import_job *job)
 		       " damaged and left out\n",
 			job->address, c->added, c->known, c->damaged);
 	else
-		mail_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "address",
-			job->address, "path", job->path, "found", (json_int_t)c->found, "added",
-			(json_int_t)c->added, "known", (json_int_t)c->known, "damaged",
+		mail_print_json(json_pack("{s:s, s:o*, s:I, s:I, s:I, s:I, s:I, s:b}", "address",
+			job->address, "path", json_string(job->path), "found", (json_int_t)c->found,
+			"added", (json_int_t)c->added, "known", (json_int_t)c->known, "damaged",
 			(json_int_t)c->damaged, "octets", (json_int_t)c->octets, "complete",
 			job->error == 0));
 }

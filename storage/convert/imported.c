@@ -18,10 +18,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#define MAGIC         "ringpost-imports"
+#define MAGIC_OCTETS  16u
 #define HEADER_OCTETS 32u
 #define OPEN_TRIES    16
 
-static const char magic[16] __attribute__((nonstring)) = "ringpost-imports";
+static_assert(sizeof(MAGIC) - 1 == MAGIC_OCTETS, "the magic fills its field");
 
 struct entry {
 	struct source_identity identity; /* as in memory */
@@ -91,8 +93,8 @@ encode_header(uint32_t uid_validity, char to[HEADER_OCTETS])
 	uint32_t field = htole32(uid_validity);
 
 	memset(to, 0, HEADER_OCTETS);
-	memcpy(to, magic, sizeof(magic));
-	memcpy(to + 16, &field, 4);
+	memcpy(to, MAGIC, MAGIC_OCTETS);
+	memcpy(to + MAGIC_OCTETS, &field, 4);
 	field = htole32(crc32c(0, to, HEADER_OCTETS - 4));
 	memcpy(to + HEADER_OCTETS - 4, &field, 4);
 }

@@ -207,6 +207,27 @@ class Import(Case):
         site.add_user("alice")
         self.imports(site, "maildir", path, added=5, known=0)
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_what_root_imports_belongs_to_the_owner_of_the_spool(self):
+        site = self.offline()
+        for folder, names, files in os.walk(site.spool):
+            for name in [folder] + [os.path.join(folder, f) for f in files]:
+                os.chown(name, 65534, 65534)
+        path = site.write_maildir(CORPUS[:3])
+        os.chmod(path, 0o700)
+        self.imports(site, "maildir", path, added=3)
+        for folder, names, files in os.walk(site.spool):
+            for name in [folder] + [os.path.join(folder, f) for f in files]:
+                self.assertEqual(os.stat(name).st_uid, 65534, name)
+
+    def test_a_path_that_is_no_text(self):
+        site = self.offline()
+        path = site.write_maildir(CORPUS[:1])
+        odd = os.fsencode(path) + b" \xff\n"
+        os.rename(path, odd)
+        got = self.imports(site, "maildir", os.fsdecode(odd), added=1)
+        self.assertNotIn("path", got)
+
     def uidlist(self, path, text):
         with open(os.path.join(path, "dovecot-uidlist"), "w") as f:
             f.write(text)
