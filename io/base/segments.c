@@ -113,14 +113,9 @@ segments_put(struct segments *s, struct span octets)
 void
 segments_put_u64(struct segments *s, uint64_t number)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[SPAN_U64_DIGITS_MAX];
 
-	do {
-		digits[--at] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number > 0);
-	segments_put(s, span_of(digits + at, sizeof(digits) - at));
+	segments_put(s, span_of(digits, span_put_u64(number, digits)));
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * span.c - reading numbers out of spans.
+ * span.c - numbers in decimal digits, read and written.
  */
 #include "io/base/span.h"
 
@@ -23,4 +23,18 @@ span_to_u64(struct span s, uint64_t max, uint64_t *value_out)
 		return false;
 	*value_out = value;
 	return true;
+}
+
+size_t
+span_put_u64(uint64_t number, char *to)
+{
+	char digits[SPAN_U64_DIGITS_MAX];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	memcpy(to, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
 }
