@@ -1,7 +1,7 @@
 # ringpost: one Makefile for the whole house; `make help` lists what it does.
 #
 # Sources are found by wildcard, objects live under build/<flavour>/, flavours stand side by side.
-#   make FLAVOUR=release (the default) | debug | asan
+#   make FLAVOUR=release (the default) | debug | asan | fuzz (needs CC=clang)
 # A source file that holds main() is named main.c or lies in a folder of one-file programs
 # (bench/floor, bench/micro, tests/unit, tests/fuzz); everything else is in one archive.
 
@@ -28,7 +28,10 @@ CFLAGS_asan    := -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=undefined
 LDFLAGS_release := $(LINK_HARDENING)
 LDFLAGS_debug   := $(LINK_HARDENING)
+CFLAGS_fuzz     := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+                  -fno-sanitize-recover=undefined
 LDFLAGS_asan    := -fsanitize=address,undefined
+LDFLAGS_fuzz    := -fsanitize=address,undefined
 LDLIBS_release  := -ljemalloc
 
 # clang 14 knows _FORTIFY_SOURCE up to 2 and wants a word before it zeroes automatic variables.
@@ -54,9 +57,13 @@ UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_SOURCES := $(wildcard tests/support/*.c) tests/transcripts/transcript.c
 SUPPORT_OBJECTS := $(SUPPORT_SOURCES:%.c=$(BUILD)/%.o)
 TEST_TOOLS := $(BUILD)/tests/transcripts/play $(BUILD)/tests/tools/fill
+CRASH_SOURCES := $(wildcard tests/crash/*.c)
+TEST_TOOLS += $(CRASH_SOURCES:%.c=$(BUILD)/%)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
 
-.PHONY: all units help clean format
+.PHONY: all units fuzz-targets check test fuzz fuzz-smoke run deps install uninstall help clean format
 all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release|debug|asan, V=1 shows commands)
 	@:
 
@@ -84,9 +91,63 @@ $(BUILD)/tests/unit/test_mix: $(BUILD)/bench/load/mix.o $(BUILD)/bench/load/clie
 
 units: $(UNITS) $(TEST_TOOLS)	## build the unit tests and test tools
 
+$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -fsanitize=fuzzer $(LDFLAGS_$(FLAVOUR)) -o $@ $^ $(LDLIBS_ALL)
+
+fuzz-targets: $(FUZZERS)
+
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+check:				## units, transcripts, tidiness, a few crashes: under 2 minutes
+	@tests/run check
+
+test:				## install the test tools, build all flavours, run everything
+	@dist/install-packages build test
+	@tests/run test
+
+fuzz:				## build the fuzz targets into build/fuzz
+	$(Q)$(MAKE) --no-print-directory FLAVOUR=fuzz CC=clang fuzz-targets
+
+fuzz-smoke: fuzz		## run each fuzz target for 30 seconds
+	$(Q)tests/fuzz/smoke 30
+
+run:				## install what is missing, build, serve a demo spool on 127.0.0.1:1110
+	@dist/install-packages build run
+	@$(MAKE) --no-print-directory FLAVOUR=release all
+	@dist/demo build/release
+
+deps:				## install what building, testing and the demo need
+	@dist/install-packages build run test
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+
+install: $(PROGRAMS)		## install into DESTDIR, PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/ringpost
+	install -m 755 $(BUILD)/ringpostd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD)/ringpost $(BUILD)/ringpost-bench $(DESTDIR)$(PREFIX)/bin/
+	for section in 1 5 8; do \
+	  install -d $(DESTDIR)$(PREFIX)/share/man/man$$section && \
+	  install -m 644 dist/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section/ || exit 1; \
+	done
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)
+	sed 's#/usr/sbin/#$(PREFIX)/sbin/#' dist/ringpostd.service > $(DESTDIR)$(UNITDIR)/ringpostd.service
+	install -m 644 dist/ringpost.sysusers $(DESTDIR)$(SYSUSERSDIR)/ringpost.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/ringpost/ringpost.conf || \
+	  install -m 644 dist/ringpost.conf $(DESTDIR)$(SYSCONFDIR)/ringpost/ringpost.conf
+
+uninstall:			## remove what install put there; configuration and mail stay
+	rm -f $(DESTDIR)$(PREFIX)/sbin/ringpostd $(DESTDIR)$(PREFIX)/bin/ringpost \
+	  $(DESTDIR)$(PREFIX)/bin/ringpost-bench $(DESTDIR)$(UNITDIR)/ringpostd.service \
+	  $(DESTDIR)$(SYSUSERSDIR)/ringpost.conf
+	for page in dist/man/*.[0-9]; do \
+	  rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
+	done
 
 format:				## format every source with the project's .clang-format
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i

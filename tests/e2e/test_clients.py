@@ -3,6 +3,7 @@ import glob
 import os
 import poplib
 import re
+import shutil
 import subprocess
 import textwrap
 import unittest
@@ -25,8 +26,8 @@ class Clients(harness.Case):
 
     def run_client(self, *command, codes=(0,), **more):
         environment = dict(os.environ, HOME=self.home, LC_ALL="C")
-        done = subprocess.run(command, capture_output=True, timeout=120, env=environment,
-                              cwd=self.home, **more)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+                              env=environment, cwd=self.home, **more)
         self.assertIn(done.returncode, codes,
                       (done.stdout + done.stderr).decode("utf-8", "replace")[-3000:])
         return done
@@ -56,15 +57,15 @@ class Clients(harness.Case):
         pop.user("alice")
         pop.pass_("secret")
         self.assertEqual(pop.stat(), (120, sum(map(len, EXPECTED))))
-        poplib_line_max = poplib._MAXLINE
+        fetched = 0
         for n, expected in enumerate(EXPECTED, 1):
             lines = expected.split(b"\r\n")
-            if max(map(len, lines)) + 2 > poplib_line_max:
+            if max(map(len, lines)) + 2 > poplib._MAXLINE:
                 continue  # poplib refuses such lines from any server
             _, got, _ = pop.retr(n)
             self.assert_octets(b"".join(l + b"\r\n" for l in got), expected, "message %d" % n)
-            break_at = n
-        self.assertEqual(break_at >= 1, True)
+            fetched += 1
+        self.assertGreater(fetched, 100)
         self.assertEqual(len(pop.uidl()[1]), 120)
         pop.dele(120)
         pop.rset()
@@ -114,7 +115,7 @@ class Clients(harness.Case):
             uidls_file %s/uidls
             delivery maildir %s/M
             """ % (self.mail.port, pipelining, self.home, self.home))
-        self.run_client("mpop", "-C", rc, "--debug" if False else "-q", "-a")
+        self.run_client("mpop", "-C", rc, "-q", "-a")
         got = []
         for path in glob.glob(os.path.join(self.home, "M", "new", "*")):
             with open(path, "rb") as f:
@@ -150,17 +151,12 @@ class Clients(harness.Case):
             set no bouncemail
             poll 127.0.0.1 service %d protocol pop3 uidl
               user "alice" password "secret" is root here
-              keep fetchall no rewrite no mimedecode pass8bits
+              keep no rewrite no mimedecode pass8bits
               sslproto ''
               mda "%s"
-            """ % (self.mail.port, sink)).replace("fetchall", "")
-        text = open(rc).read().replace("keep fetchall", "keep")
-        with open(rc, "w") as f:
-            f.write(text)
-        os.chmod(rc, 0o600)
+            """ % (self.mail.port, sink))
         command = ("fetchmail", "-f", rc, "-i", os.path.join(self.home, "ids"), "--pidfile",
                    os.path.join(self.home, "pid"))
-        # 13 with bodies of many shapes: fetchmail itself may complain of a message, not of us
         self.run_client(*command)
         got = []
         for path in glob.glob(os.path.join(self.home, "got", "*")):
@@ -172,12 +168,11 @@ class Clients(harness.Case):
             by_id[re.search(rb"(?m)^Message-Id: <(\d+)\.", text).group(1)] = text
         self.assertEqual(len(by_id), 120)
         for n, expected in enumerate(EXPECTED, 1):
-            if b"\x80" in expected or n % 11 in (9, 6):
-                continue  # bodies that fetchmail changes by its own rules
+            # fetchmail hands over an empty line more or less at the end
             self.assert_octets(by_id[b"%d" % n].rstrip(b"\n"), lf(expected).rstrip(b"\n"),
                                "message %d" % n)
-        before = self.mail.wait_for_events("session_end")[-1]
-        self.assertEqual(before["retrieved"] != "0" or before["topped"] != "0", True)
+        first, = self.mail.wait_for_events("session_end")
+        self.assertEqual(int(first["retrieved"]) + int(first["topped"]), 120)
         self.run_client(*command, codes=(1,))  # 1: no mail
         self.assertEqual(len(os.listdir(os.path.join(self.home, "got"))), 120)
         last = self.mail.wait_for_events("session_end", 2)[-1]
@@ -206,7 +201,13 @@ class Clients(harness.Case):
             """ % (self.mail.port, self.home))
         command = ("/usr/bin/python3", "/usr/bin/getmail", "--getmaildir",
                    os.path.join(self.home, ".getmail"), "--rcfile", rc)
-        self.run_client(*command)
+        as_user = {}
+        if os.geteuid() == 0:  # getmail delivers nothing as root
+            as_user = {"user": "nobody", "group": "nogroup"}
+            for folder, _, files in os.walk(self.home):
+                for name in [folder] + [os.path.join(folder, f) for f in files]:
+                    shutil.chown(name, "nobody", "nogroup")
+        self.run_client(*command, **as_user)
         self.assertEqual(len(os.listdir(os.path.join(self.home, "M", "new"))), 120)
         got = {}
         for path in glob.glob(os.path.join(self.home, "M", "new", "*")):
@@ -215,10 +216,10 @@ class Clients(harness.Case):
             got[re.search(rb"(?m)^Message-Id: <(\d+)\.", text).group(1)] = text
         self.assertEqual(len(got), 120)
         for n, expected in enumerate(EXPECTED, 1):
-            if n % 13 == 0 or n % 11 in (9, 4, 8):
-                continue  # getmail writes through Python's email package, which changes those
-            self.assert_octets(got[b"%d" % n], lf(expected), "message %d" % n)
-        self.run_client(*command)
+            # the one line that getmail puts in front of what it fetched
+            self.assert_octets(got[b"%d" % n], b"Return-Path: <unknown>\n" + lf(expected),
+                               "message %d" % n)
+        self.run_client(*command, **as_user)
         self.assertEqual(len(os.listdir(os.path.join(self.home, "M", "new"))), 120)
         last = self.mail.wait_for_events("session_end", 2)[-1]
         self.assertEqual(last["retrieved"], "0")
