@@ -74,6 +74,19 @@ report(struct import *im, size_t index, const char *why)
 	im->options->report(im->options->ctx, text);
 }
 
+static const char *
+words_of_source_error(int error)
+{
+	switch (-error) {
+	case ENODATA:
+		return "it is shorter than it was";
+	case ENOTSUP:
+		return "it is compressed or encrypted, unpack it first";
+	default:
+		return strerror(-error);
+	}
+}
+
 /* FNV-1a, 64 bits. */
 static uint64_t
 hash_id(const char *id)
@@ -254,8 +267,7 @@ import_message(struct import *im, size_t index)
 	error = source_read(im->source, index, put_text, im);
 	if (error != 0 && im->writer_error == 0) {
 		maildrop_writer_drop(im->writer);
-		report(im, index,
-			error == -ENODATA ? "it is shorter than it was" : strerror(-error));
+		report(im, index, words_of_source_error(error));
 		return 0;
 	}
 	if (error == 0)

@@ -384,6 +384,30 @@ find_again(struct maildir *m, struct span base_name, char path[4 + NAME_MAX + 1]
 	return found ? 0 : -ENOENT;
 }
 
+/* Dovecot's plugins store messages compressed (gzip, bzip2, xz, lz4, zstd) or encrypted, under
+ * names that need not say so.  No message begins like that. */
+static bool
+is_packed(int fd)
+{
+	static const struct span beginnings[] = {
+		{ "\x1f\x8b", 2 },
+		{ "\xfd\x37zXZ", 5 },
+		{ "Dovecot-LZ4", 11 },
+		{ "\x28\xb5\x2f\xfd", 4 },
+		{ "CRYPTED\x03\x07", 9 },
+	};
+	char start[16];
+	ssize_t octets = pread(fd, start, sizeof(start), 0);
+
+	for (size_t i = 0; i < array_count(beginnings); i++) {
+		if (octets >= (ssize_t)beginnings[i].length &&
+			memcmp(start, beginnings[i].at, beginnings[i].length) == 0)
+			return true;
+	}
+	/* bzip2: "BZh", a digit, and the first octets of pi */
+	return octets >= 10 && memcmp(start, "BZh", 3) == 0 && memcmp(start + 4, "1AY&SY", 6) == 0;
+}
+
 static int
 maildir_read(struct source *s, size_t index, source_put *put, void *ctx)
 {
@@ -398,7 +422,7 @@ maildir_read(struct source *s, size_t index, source_put *put, void *ctx)
 		fd = openat(m->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	error = source_read_file(s, fd, 0, UINT64_MAX, false, put, ctx);
+	error = is_packed(fd) ? -ENOTSUP : source_read_file(s, fd, 0, UINT64_MAX, false, put, ctx);
 	close(fd);
 	return error;
 }

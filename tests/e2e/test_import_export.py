@@ -6,6 +6,7 @@ body, no octet at all, a line of a megabyte.  What must come out is said by harn
 knows nothing of the program.
 """
 import fcntl
+import gzip
 import json
 import mailbox
 import os
@@ -289,11 +290,14 @@ class Import(Case):
         os.mkfifo(os.path.join(path, "new/1000000001.z"))
         with open(os.path.join(path, "cur/1000000001.huge"), "wb") as f:
             f.truncate((1 << 32) + 1)
-        got = self.imports(site, "maildir", path, code=EX_DATAERR, added=3, damaged=4)
+        with gzip.open(os.path.join(path, "cur/1000000001.packed:2,S"), "wb") as f:
+            f.write(CORPUS[0])
+        got = self.imports(site, "maildir", path, code=EX_DATAERR, added=3, damaged=5)
         self.assertTrue(got["complete"])
         self.assert_mail(site, CORPUS[:3])
         done = run(site, "import", "maildir", ALICE, path, code=EX_DATAERR)
         self.assertIn(b"cur/1000000001.huge: larger than 4 GiB", done.stderr)
+        self.assertIn(b"cur/1000000001.packed:2,S: it is compressed", done.stderr)
         self.assertIn(b"new/1000000001.z: not a regular file", done.stderr)
         self.uidlist(path, "garbage\n")
         done = run(site, "import", "maildir", BOB, path, code=EX_DATAERR)

@@ -172,6 +172,11 @@ dovecot_uids_and_ids(void **state)
 	assert_message(f, 3, "thirteen", 1500000007, "", 13);
 	assert_message(f, 4, "other", 1400000000, "", 0);
 
+	/* Dovecot appends lines without touching the first one. */
+	put_file(f, "dovecot-uidlist", "3 V255 N1 G0\n7 :1500000009.a\n", 5);
+	open_source(f);
+	assert_int_equal(f->source->next_uid, 8);
+
 	f->options.new_unique_ids = true;
 	open_source(f);
 	assert_int_equal(f->source->uid_validity, 0);
