@@ -4,15 +4,12 @@
  * The lock is on the file, but compaction puts another file in its place; so who has got the lock
  * asks whether the path still names what it has locked, and starts again if not.
  */
+#include "io/base/clock.h"
 #include "storage/maildrop_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/random.h>
-#include <time.h>
-
-/* How often the file may be replaced before a writer has its lock; each time somebody compacted. */
-#define REPLACED_MAX 100
 
 int
 maildrop_paths(const char *address, struct maildrop_paths *paths_out)
@@ -45,7 +42,7 @@ maildrop_new_header(uint32_t uid_validity, uint32_t next_uid, struct log_header 
 	struct log_header header = {
 		.uid_validity = uid_validity,
 		.next_uid = next_uid,
-		.created_at = time(NULL),
+		.created_at = clock_calendar_us() / 1000000,
 	};
 
 	if (header.uid_validity == 0)
@@ -90,27 +87,45 @@ was_replaced(const struct disk *d, const char *path, int fd)
 	return named.inode != opened.inode || named.device != opened.device;
 }
 
+/* One try, for as long as `timeout_ms`.  0: *fd_out holds the lock; 1: what it locked was replaced.
+ */
+static int
+lock_named(const struct disk *d, const char *path, unsigned timeout_ms, int *fd_out)
+{
+	int fd = disk_open(d, path, O_RDWR, 0);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = disk_lock(d, fd, MAILDROP_LOCK_WRITE, DISK_LOCK_EXCLUSIVE, timeout_ms);
+	if (result == 0)
+		result = was_replaced(d, path, fd);
+	if (result == 0)
+		*fd_out = fd;
+	else
+		disk_close(d, fd);
+	return result;
+}
+
 int
 maildrop_lock_log(const struct disk *d, const struct maildrop_paths *paths,
 	const struct maildrop_options *options, struct maildrop_files *files_out)
 {
-	for (int i = 0; i < REPLACED_MAX; i++) {
-		int fd = disk_open(d, paths->log, O_RDWR, 0);
-		int error;
+	uint64_t end_ms = clock_monotonic_ms() + options->lock_timeout_ms;
+	uint64_t now_ms = end_ms - options->lock_timeout_ms;
 
-		if (fd == -ENOENT) {
-			error = maildrop_check_absent(d, paths);
-			if (error == MAILDROP_APPEARED)
-				continue;
-			return error != 0 ? error : -ENOENT;
+	do {
+		int fd = -1;
+		int result = lock_named(d, paths->log, (unsigned)(end_ms - now_ms), &fd);
+
+		if (result == -ENOENT) {
+			result = maildrop_check_absent(d, paths);
+			if (result == 0)
+				return -ENOENT;
 		}
-		if (fd < 0)
-			return fd;
-		error = disk_lock(
-			d, fd, MAILDROP_LOCK_WRITE, DISK_LOCK_EXCLUSIVE, options->lock_timeout_ms);
-		if (error == 0)
-			error = was_replaced(d, paths->log, fd);
-		if (error == 0) {
+		if (result < 0)
+			return result;
+		if (result == 0) {
 			*files_out = (struct maildrop_files){
 				.disk = d,
 				.paths = *paths,
@@ -120,10 +135,8 @@ maildrop_lock_log(const struct disk *d, const struct maildrop_paths *paths,
 			};
 			return 0;
 		}
-		disk_close(d, fd);
-		if (error < 0)
-			return error;
-	}
+		now_ms = clock_monotonic_ms();
+	} while (now_ms < end_ms);
 	return -ETIMEDOUT;
 }
 

@@ -6,6 +6,7 @@
  * its checksum. A new generation is made of it, and the damaged log stays beside.  Where the log is
  * whole, only the index is made anew.
  */
+#include "io/base/clock.h"
 #include "storage/log_survey.h"
 #include "storage/log_writer.h"
 #include "storage/maildrop_internal.h"
@@ -13,7 +14,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct repair {
 	struct maildrop_files files;
@@ -209,8 +209,8 @@ choose_name(const struct repair *r, char *name, size_t size)
 	char path[LAYOUT_PATH_MAX];
 	int error = 0;
 
-	for (long long now = time(NULL); error == 0; now++) {
-		snprintf(name, size, "damaged-%lld", now);
+	for (int64_t now = clock_calendar_us() / 1000000; error == 0; now++) {
+		snprintf(name, size, "damaged-%lld", (long long)now);
 		layout_join(r->files.paths.directory, name, path);
 		error = disk_status_of_path(r->files.disk, path, &status);
 	}
