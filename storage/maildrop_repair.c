@@ -220,7 +220,7 @@ choose_name(const struct repair *r, char *name, size_t size)
 static int
 repair_locked(struct repair *r)
 {
-	char name[sizeof("damaged-12345678901")];
+	char name[sizeof("damaged-") + 20];
 	int error = gather(r);
 
 	if (error == 0 && r->findings.count == 0)
