@@ -99,6 +99,11 @@ tell_source_error(const struct import_job *job)
 static int
 tell_maildrop_error(const struct import_job *job)
 {
+	if (job->error == -EBADMSG)
+		return ctl_error(EX_DATAERR,
+			"the maildrop of %s, or its file `imported`, is damaged: `ringpost verify %s` "
+			"looks closer",
+			job->address, job->address);
 	if (job->error == -EAGAIN)
 		return ctl_error(EX_TEMPFAIL,
 			"another import into %s is under way: wait until it has ended",

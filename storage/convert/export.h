@@ -1,11 +1,11 @@
 /*
  * export.h - a maildrop into the files of other mail software.
  *
- *   maildir  a new directory with cur/ new/ tmp/; the time of arrival is in each file's name and is
- * its time of modification; `dovecot-uidlist` keeps uids, uid-validity and imported unique-ids, so
- * that Dovecot, or an import, shows the same ones mbox     a new file, quoted as mbox.h says;
- * arrival (UTC) in the From_ line, unique-id in X-UIDL eml      a new directory with a file for
- * each message, <number>-<unique-id>.eml, its time of modification the arrival
+ *   maildir  a new directory with cur/ new/ tmp/.  The time of arrival is in each file's name and
+ * is its time of modification; `dovecot-uidlist` keeps uids, uid-validity and imported unique-ids,
+ * so that Dovecot, or an import, shows the same ones. mbox     a new file, quoted as mbox.h says;
+ * arrival (UTC) in the From_ line, unique-id in X-UIDL. eml      a new directory with a file for
+ * each message, <number>-<unique-id>.eml, whose time of modification is the arrival.
  *
  * Every message is verified while it is read; a damaged one is reported and left out.  What is
  * written lies outside the spool, so it is written by plain system calls; nothing that exists is

@@ -1,8 +1,10 @@
 /*
  * import.c - batches of messages from a source into a maildrop.
  *
- * Invariant: a batch is put down in `imported` before it is committed and confirmed there
- * afterwards. Ownership: borrows disk, source and options; the import lasts as long as the call.
+ * Invariant: a batch is put down in `imported` before it is committed, and confirmed there
+ * afterwards.
+ *
+ * Ownership: borrows disk, source and options; the import lasts as long as the call.
  */
 #include "storage/convert/import.h"
 
@@ -19,8 +21,7 @@
 #define BATCH_MESSAGES 256u
 #define BATCH_OCTETS   (UINT64_C(8) << 20)
 
-/* Deliveries wait for the write lock while we hold it; opening a writer costs as much as a login.
- */
+/* Deliveries wait for the write lock while we hold it; opening a writer costs what a login does. */
 #define LOCK_HOLD_MS  500
 #define LOCK_PAUSE_MS 12
 

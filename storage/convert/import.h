@@ -4,9 +4,9 @@
  * What makes a second run add nothing twice, whatever the first one came to:
  *   1. A message that was imported before is known by its identity from the file `imported`
  *      (imported.h), also when it has been deleted since.
- *   2. A message whose unique-id came from the source is not added where a message with that
- * unique-id and that time of arrival is: so an export can be brought back into the maildrop it came
- * from.
+ *   2. A message whose unique-id came from the source is not added where there is a message with
+ *      that unique-id and that time of arrival: so an export can be brought back into the maildrop
+ *      that it came from.
  *
  * Unique-ids of the source are kept.  Those of Dovecot's default form are not stored where the
  * maildrop can derive them: a new maildrop takes over the source's uid-validity and messages keep

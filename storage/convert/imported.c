@@ -216,23 +216,38 @@ load_entries(struct imported *i, uint64_t octets, const struct maildrop *m)
 	return error;
 }
 
-/* 0, a negative errno, or 1: the file is of no use. */
+/* 0; -EBADMSG; 1: it is a header, of another maildrop. */
+static int
+check_header(const char header[HEADER_OCTETS], uint32_t uid_validity)
+{
+	char expected[HEADER_OCTETS];
+	uint32_t found;
+
+	memcpy(&found, header + MAGIC_OCTETS, 4);
+	encode_header(le32toh(found), expected);
+	if (memcmp(header, expected, HEADER_OCTETS) != 0)
+		return -EBADMSG;
+	return le32toh(found) == uid_validity ? 0 : 1;
+}
+
+/* 0, a negative errno, or 1: the file is to be replaced. */
 static int
 load(struct imported *i, const char *directory, uint32_t uid_validity, uint64_t octets,
 	const struct maildrop *m)
 {
-	char header[HEADER_OCTETS], expected[HEADER_OCTETS];
+	char header[HEADER_OCTETS];
 	ssize_t n;
+	int result;
 
 	if (octets == 0)
 		return write_header(i, directory, uid_validity);
 	n = disk_read_at(i->disk, i->fd, header, sizeof(header), 0);
 	if (n < 0)
 		return (int)n;
-	encode_header(uid_validity, expected);
-	if (n < (ssize_t)sizeof(header) || memcmp(header, expected, sizeof(header)) != 0)
-		return 1;
-	return load_entries(i, octets, m);
+	result = n == (ssize_t)sizeof(header) ? check_header(header, uid_validity) : 1;
+	if (result == -EBADMSG && octets == HEADER_OCTETS)
+		return 1; /* a crash came when it was made */
+	return result == 0 ? load_entries(i, octets, m) : result;
 }
 
 /* Is the file that we hold locked still the one that the path names?  0, 1: no, or an errno. */

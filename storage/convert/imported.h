@@ -4,11 +4,15 @@
  * The file `imported` in the maildrop's directory: a header, then an entry for each message that
  * was ever imported, also those that have been deleted since.  It is only ever appended to.
  *
- *     header  16  "ringpost-imports"          entry  12  digest  } identity
- *              4  uid-validity                        4  occurrence  } (source.h)
- *              8  zero                                8  arrival, seconds since 1970
- *              4  CRC-32C of the 28 before            4  uid in the maildrop; 0: it was there
- * already 4  CRC-32C of the 28 before
+ *     header  16  "ringpost-imports"
+ *              4  uid-validity of the maildrop
+ *              8  zero
+ *              4  CRC-32C of the 28 octets before
+ *     entry   12  digest      (the identity, see source.h)
+ *              4  occurrence
+ *              8  arrival, seconds since 1970
+ *              4  uid in the maildrop; 0: the message was there already
+ *              4  CRC-32C of the 28 octets before
  *
  * Numbers are little-endian.  An entry whose identity is zero is a mark: all entries before it are
  * true.
@@ -22,9 +26,10 @@
  * would have arrived since.)  If none of the messages is there any more it cannot be told, and the
  * entries are cut off too: a deleted message may then come again, but none is ever lost.
  *
- * A file of another uid-validity belongs to a maildrop that was removed; it and a damaged one are
- * replaced.  A damaged entry behind the last mark was torn by a crash, so its batch was not
- * committed; one before it costs what it said.
+ * A file of another uid-validity belongs to a maildrop that was removed and is replaced.  One whose
+ * header is damaged is refused: without it all messages would come again.  A damaged entry behind
+ * the last mark was torn by a crash, so its batch was not committed; one before it costs what it
+ * said.
  */
 #ifndef STORAGE_CONVERT_IMPORTED_H
 #define STORAGE_CONVERT_IMPORTED_H
@@ -37,7 +42,7 @@ struct imported;
 
 /* Opens, makes or replaces the file of an existing maildrop, settles what is in doubt by its
  * snapshot `m`, and locks the file until it is closed: one import into a maildrop at a time.
- * -EAGAIN: another one is under way. */
+ * -EAGAIN: another one is under way; -EBADMSG: the file is damaged. */
 int imported_open(const struct disk *d, const char *address, uint32_t uid_validity,
 	const struct maildrop *m, struct imported **imported_out);
 void imported_close(struct imported *i);

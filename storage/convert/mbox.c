@@ -112,8 +112,7 @@ message_end(struct mbox_scanner *s)
 	return s->found(s->ctx, &s->message);
 }
 
-/* X-UIDL gives the unique-id; as the first line it is the mailbox's own and does not count as text.
- */
+/* X-UIDL gives the unique-id; as the first line it is the mailbox's own, and no text. */
 static void
 header_unique_id(struct mbox_scanner *s, struct span line)
 {

@@ -12,7 +12,7 @@
  *
  * Lines of a message that look like From_ lines are quoted as "mboxrd" has it: one ">" is put
  * before any line of >*From_ and one is taken from any line of >+From_, so that quoting can be
- * undone in full. (Of an "mboxo" file, which quotes plain From_ lines only, a line that really
+ * undone in full.  (Of an "mboxo" file, which quotes plain From_ lines only, a line that really
  * began with ">From " loses its ">": the two cannot be told apart.)  Content-Length is not
  * believed.
  *

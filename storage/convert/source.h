@@ -42,7 +42,7 @@ struct source_message {
 struct source_options {
 	bool new_unique_ids; /* do not look for unique-ids */
 	unsigned lock_timeout_ms;
-	/* One line about something that was left out; *damaged of the source is counted already. */
+	/* One line about something that was left out; it is counted in `damaged` already. */
 	void (*report)(void *ctx, const char *text);
 	void *ctx;
 };

@@ -4,8 +4,9 @@
  * A line that cannot be understood costs the id of one file, so it is counted and passed over.  A
  * first line that cannot be understood costs all of them, so it is an error.
  * Invariant: entries are sorted by base name and no two are equal; of several lines for one file
- * the last one counts, as it does for the servers that wrote them. Ownership: the list owns its
- * entries, which borrow names and ids from the parsed text.
+ * the last one counts, as it does for the servers that wrote them.
+ *
+ * Ownership: the list owns its entries, which borrow names and ids from the parsed text.
  */
 #include "storage/convert/uidlist.h"
 

@@ -11,16 +11,17 @@
  * first, in its order, then the others by uid.  Version 1 is "1 <uid-validity> <next uid>" and
  * "<uid> <file name>".
  *
- * Courier keeps them in `courierpop3dsizelist`.  The first line is "/<version> <next uid>
- * <uid-validity>", the others
+ * Courier keeps them in `courierpop3dsizelist`, whose first line is
+ * "/<version> <next uid> <uid-validity>".  The others are, by version:
  *
- *     <file name> <size> <uid>:<uid-validity>:<utf8 flag>    version 3, unique-id
- * UID<uid>-<uid-validity> <file name> <size> <uid>:<uid-validity>                version 2, the
- * same <file name> <size> <uid>                               version 1, unique-id UID<uid> <file
- * name> <size>                                     no first line; the file's base name
+ *     3     <file name> <size> <uid>:<uid-validity>:<utf8 flag>
+ *     2     <file name> <size> <uid>:<uid-validity>
+ *     1     <file name> <size> <uid>
+ *     none  <file name> <size>           (and no first line)
  *
- * where a uid-validity of 0 is left out of the unique-id, and in the last case octets outside
- * 0x21-0x7E and ' " + are written +XX.
+ * The unique-id is UID<uid>-<uid-validity>, or UID<uid> where uid-validity is 0 or not there.  In
+ * the oldest form it is the file's base name, with octets outside 0x21-0x7E and ' " + written as
+ * +XX.
  *
  * Files are known by their base name: all before the ":" that begins the flags.
  * Sources: Dovecot's documentation of its Maildir extensions; the behaviour of Courier's pop3d.

@@ -551,6 +551,32 @@ class Killed(Case):
         got = result(site, "import", "maildir", ALICE, path)[0]
         self.assertEqual((got["added"], got["known"]), (0, 5))
 
+    def test_a_damaged_file_of_imports_is_not_forgotten(self):
+        site = self.site(users=("alice",), start=False)
+        path = site.write_maildir(CORPUS[:5])
+        run(site, "import", "maildir", ALICE, path)
+        imported = os.path.join(site.maildrop_directory(), "imported")
+        with open(imported, "rb") as f:
+            content = f.read()
+        with open(imported, "wb") as f:
+            f.write(b"R" + content[1:])
+        done = run(site, "import", "maildir", ALICE, path, code=EX_DATAERR)
+        self.assertIn(b"`imported`, is damaged", done.stderr)
+        with open(imported, "wb") as f:  # an entry: it costs one message, twice
+            f.write(content[:70] + b"\xff\xff" + content[72:])
+        got = result(site, "import", "maildir", ALICE, path)[0]
+        self.assertEqual((got["added"], got["known"]), (1, 4))
+        for torn in b"", content[:20], bytes(32):
+            run(site, "user", "del", ALICE, "--mail")
+            site.add_user("alice")
+            run(site, "import", "maildir", ALICE, path)
+            with open(imported, "wb") as f:
+                f.write(torn)
+            with open(os.path.join(path, "new/1700000000.new"), "wb") as f:
+                f.write(CORPUS[0])
+            got = result(site, "import", "maildir", ALICE, path)[0]
+            self.assertEqual((got["added"], got["known"]), (6, 0))
+
     @staticmethod
     def with_uid_validity(content, validity):
         header = content[:16] + struct.pack("<I", validity) + bytes(8)
