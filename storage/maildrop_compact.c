@@ -95,18 +95,38 @@ open_beside(struct generation *g)
 	return error;
 }
 
+/*
+ * The old log stays under another name.  It gets eight octets more: a session that has it open
+ * knows by its size, as its link count does not fall to 0, that it is not the maildrop any more.
+ */
+static int
+keep_old_log(const struct maildrop_files *f, const char *path)
+{
+	static const char zeros[RECORD_ALIGNMENT];
+	struct disk_status log;
+	int error = disk_link(f->disk, f->paths.log, path);
+
+	if (error != 0)
+		return error;
+	error = disk_status_of_file(f->disk, f->log_fd, &log);
+	if (error == 0)
+		error = disk_write_at(
+			f->disk, f->log_fd, span_of(zeros, sizeof(zeros)), log.octets);
+	return error;
+}
+
 static int
 put_in_place(struct generation *g, const char *keep_as)
 {
-	const struct disk *d = g->old->disk;
+	const struct maildrop_files *f = g->old;
 	char path[LAYOUT_PATH_MAX];
-	int error = g->old->options.sync ? disk_sync_data(d, g->fd) : 0;
+	int error = f->options.sync ? disk_sync_data(f->disk, g->fd) : 0;
 
 	if (error == 0 && keep_as != NULL) {
-		layout_join(g->old->paths.directory, keep_as, path);
-		error = disk_link(d, g->old->paths.log, path);
+		layout_join(f->paths.directory, keep_as, path);
+		error = keep_old_log(f, path);
 	}
-	return error != 0 ? error : disk_rename(d, g->path, g->old->paths.log);
+	return error != 0 ? error : disk_rename(f->disk, g->path, f->paths.log);
 }
 
 static int

@@ -253,7 +253,7 @@ fault_sync_directory(const struct disk *d, const char *path)
 			f->names[kept++] = f->names[i];
 	}
 	f->name_count = kept;
-	return disk_sync_directory(&f->host, path);
+	return 0;
 }
 
 static inline int

@@ -466,6 +466,7 @@ static void
 repair_keeps_the_damaged_log(void **state)
 {
 	char directory[LAYOUT_PATH_MAX];
+	struct maildrop *before;
 	int findings;
 	int kept = 0;
 
@@ -477,10 +478,16 @@ repair_keeps_the_damaged_log(void **state)
 	assert_int_equal(disk_list(&spool.disk, directory, find_damaged, &kept), 0);
 	assert_int_equal(kept, 0);
 
+	before = spool_open(&spool.disk, ALICE);
 	flip(log_path, 0);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(repair(&findings), 0);
 		assert_int_equal(findings, 1);
+		if (i == 0) {
+			/* Its file still has a name, and yet it is not the maildrop any more. */
+			assert_false(maildrop_is_current(&spool.disk, before));
+			maildrop_close(&spool.disk, before);
+		}
 		ASSERT_UIDS(1, 2, 4, 5, 6, 7, 8);
 		flip(log_path, 0);
 	}
