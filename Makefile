@@ -58,7 +58,7 @@ SUPPORT_SOURCES := $(wildcard tests/support/*.c) tests/transcripts/transcript.c
 SUPPORT_OBJECTS := $(SUPPORT_SOURCES:%.c=$(BUILD)/%.o)
 TEST_TOOLS := $(BUILD)/tests/transcripts/play $(BUILD)/tests/tools/fill
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
-TEST_TOOLS += $(CRASH_SOURCES:%.c=$(BUILD)/%)
+TEST_TOOLS += $(CRASH_SOURCES:%.c=$(BUILD)/%) $(BUILD)/tests/cost/sessions
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
