@@ -133,10 +133,15 @@ int maildrop_writer_open(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint32_t uid_validity,
 	struct maildrop_writer **writer_out);
 
-/* One message: begin, its text in pieces of any size and any line ends, end.  After a failure of
- * `text` or `end` that message is dropped and the writer goes on to be usable; any other state of the
- * disk shows at commit.  -EEXIST from begin: that unique-id is in the maildrop already (the writer
- * knows all live ones); -EINVAL: not a unique-id, or a uid not above the others; -EFBIG from end. */
+/*
+ * One message: begin, its text in pieces of any size and any line ends, end.
+ *
+ * begin: -EEXIST: that unique-id is taken, by a live message, or because it is what the uid of another
+ * message, live or yet to come, derives; -EINVAL: not a unique-id, or a uid not above the others.
+ * After a failure of `text` or `end` that message is dropped (after `text`, with or without calling
+ * `end`) and the writer goes on to be usable; any other state of the disk shows at commit.  end:
+ * -EFBIG.  After a failed commit only close is left to do.
+ */
 int maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery);
 int maildrop_writer_text(struct maildrop_writer *w, struct span text);
 int maildrop_writer_end(struct maildrop_writer *w, uint32_t *uid_out);
@@ -155,7 +160,8 @@ int maildrop_verify(const struct disk *d, const char *address,
 	void (*report)(void *ctx, uint64_t offset, const char *text), void *ctx);
 
 /* Make a damaged maildrop whole again: every message whose record and content are intact is kept with
- * its uid and unique-id, in a new generation; the damaged log is kept beside as `damaged-<time>`. */
+ * its uid and unique-id, in a new generation; the damaged log is kept beside as `damaged-<time>`.
+ * `report` is called for what was found and what is lost; a log that is whole stays, with a new index. */
 int maildrop_repair(const struct disk *d, const char *address,
 	const struct maildrop_options *options,
 	void (*report)(void *ctx, uint64_t offset, const char *text), void *ctx);

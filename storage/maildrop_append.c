@@ -237,12 +237,23 @@ take_unique_id(struct maildrop_writer *w, struct span id, uint32_t uid)
 	return 0;
 }
 
+/* A message that failed need not be ended. */
+static void
+forget_failed(struct maildrop_writer *w)
+{
+	if (w->in_message && w->message_error != 0) {
+		log_writer_drop(&w->log);
+		w->in_message = false;
+	}
+}
+
 int
 maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery)
 {
 	uint32_t uid = delivery->uid != 0 ? delivery->uid : w->log.next_uid;
 	int error = w->failed;
 
+	forget_failed(w);
 	must(!w->in_message);
 	w->id_octets = 0;
 	if (error == 0 && delivery->unique_id != NULL)
@@ -366,18 +377,6 @@ cut_back(struct maildrop_writer *w)
 	w->log.written_end = w->files.end.covers;
 }
 
-/* The first commit of a log also makes its name durable: whoever made the log may have died since.
- */
-static int
-make_durable(struct maildrop_writer *w)
-{
-	int error = maildrop_sync_data(&w->files);
-
-	if (error == 0 && w->files.end.covers == LOG_HEADER_OCTETS)
-		error = maildrop_sync_directories(&w->files);
-	return error;
-}
-
 int
 maildrop_writer_commit(struct maildrop_writer *w)
 {
@@ -386,6 +385,7 @@ maildrop_writer_commit(struct maildrop_writer *w)
 	uint64_t end;
 	int error = w->failed;
 
+	forget_failed(w);
 	must(!w->in_message);
 	if (error != 0)
 		return error;
@@ -393,7 +393,7 @@ maildrop_writer_commit(struct maildrop_writer *w)
 	if (error == 0 && is_empty)
 		return 0;
 	if (error == 0)
-		error = make_durable(w);
+		error = maildrop_make_durable(&w->files);
 	if (error != 0) {
 		cut_back(w);
 		w->failed = error;

@@ -98,7 +98,7 @@ append_record(struct maildrop_files *f, const struct removal *r)
 	error = disk_write_at(f->disk, f->log_fd, span_of(octets, length), end);
 	free(octets);
 	if (error == 0)
-		error = maildrop_sync_data(f);
+		error = maildrop_make_durable(f);
 	if (error != 0) {
 		/* Where this fails too, the next one to lock the maildrop decides. */
 		disk_truncate(f->disk, f->log_fd, end);

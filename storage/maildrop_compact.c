@@ -151,6 +151,7 @@ static int
 adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 {
 	const struct messages *live = &g->writer.added;
+	int error = 0;
 
 	maildrop_unlock(f);
 	f->log_fd = g->fd;
@@ -161,12 +162,16 @@ adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 		.next_uid = next_uid,
 		.totals = g->writer.added_totals,
 	};
-	if (live->count > 0)
+	if (live->count == 0) {
+		disk_unlink(f->disk, f->paths.index);
+		return 0;
+	}
+	if (f->options.sync)
+		error = disk_sync_directory(f->disk, f->paths.directory);
+	if (error == 0)
 		f->index_fd = index_replace(
 			f->disk, f->paths.directory, &f->header, live, next_uid, g->end, &f->end);
-	else
-		disk_unlink(f->disk, f->paths.index);
-	return f->options.sync ? disk_sync_directory(f->disk, f->paths.directory) : 0;
+	return error;
 }
 
 int

@@ -71,10 +71,12 @@ int maildrop_recover(struct maildrop_files *f);
  * -EBADMSG. */
 int maildrop_load(struct maildrop_files *f, struct messages *messages);
 
-int maildrop_sync_data(const struct maildrop_files *f);
-/* The directory and all above it up to the spool: once for each log, before what was first added to
- * it is acknowledged. */
-int maildrop_sync_directories(const struct maildrop_files *f);
+/*
+ * Sync what was written behind f->end.covers of the log.  Where the index knew of nothing in this
+ * log, the directory and all above it are synced too: who made or renamed the log may have died
+ * before it did so, and what is acknowledged must not hang on a name that is not durable.
+ */
+int maildrop_make_durable(const struct maildrop_files *f);
 
 /* Tell the index of a commit that the log holds; cannot fail, as the log knows: an index that could
  * not be written is closed, and the next one to lock the maildrop recovers. */

@@ -229,20 +229,12 @@ maildrop_load(struct maildrop_files *f, struct messages *messages)
 	return error;
 }
 
-int
-maildrop_sync_data(const struct maildrop_files *f)
-{
-	return f->options.sync ? disk_sync_data(f->disk, f->log_fd) : 0;
-}
-
-int
-maildrop_sync_directories(const struct maildrop_files *f)
+static int
+sync_directories(const struct maildrop_files *f)
 {
 	char path[LAYOUT_PATH_MAX];
 	char *slash;
 
-	if (!f->options.sync)
-		return 0;
 	memcpy(path, f->paths.directory, sizeof(path));
 	for (;;) {
 		int error = disk_sync_directory(f->disk, path);
@@ -254,6 +246,19 @@ maildrop_sync_directories(const struct maildrop_files *f)
 			return 0;
 		*slash = '\0';
 	}
+}
+
+int
+maildrop_make_durable(const struct maildrop_files *f)
+{
+	int error;
+
+	if (!f->options.sync)
+		return 0;
+	error = disk_sync_data(f->disk, f->log_fd);
+	if (error == 0 && f->end.covers == LOG_HEADER_OCTETS)
+		error = sync_directories(f);
+	return error;
 }
 
 void

@@ -133,7 +133,7 @@ settle_log(struct recovery *r)
 		drop_last_commit(r);
 	if (r->good_end < r->scan.size)
 		error = disk_truncate(f->disk, f->log_fd, r->good_end);
-	return error != 0 ? error : maildrop_sync_data(f);
+	return error != 0 ? error : maildrop_make_durable(f);
 }
 
 /* The new index holds what is left of it all. */
@@ -205,6 +205,7 @@ maildrop_recover(struct maildrop_files *f)
 	if (error == 0 && log.octets < r.end.covers)
 		error = -EBADMSG;
 	if (error == 0) {
+		f->end = r.end;
 		log_scan_init(&r.scan, f->disk, f->log_fd, log.octets, &f->header);
 		r.good_end = r.last_start = r.end.covers;
 		r.next_uid = r.next_uid_before_last = r.end.next_uid;

@@ -38,7 +38,7 @@ append_range(struct maildrop_files *f, struct uid_range range)
 		span_of(octets + RECORD_HEADER_OCTETS, RECORD_RANGE_OCTETS), octets);
 	error = disk_write_at(f->disk, f->log_fd, span_of(octets, sizeof(octets)), end);
 	if (error == 0)
-		error = maildrop_sync_data(f);
+		error = maildrop_make_durable(f);
 	if (error != 0)
 		disk_truncate(f->disk, f->log_fd, end); /* or the next one to lock does it */
 	else

@@ -62,7 +62,7 @@ story_deliver(const struct disk *d, struct told *told, unsigned first, unsigned 
 		error = maildrop_writer_text(w, span_of_string(text));
 		if (error == 0)
 			error = maildrop_writer_end(w, &uids[n]);
-		else
+		else if (n % 2 == 0)
 			assert_int_not_equal(maildrop_writer_end(w, &uids[n]), 0);
 	}
 	if (error == 0)
@@ -196,9 +196,15 @@ check_world(const struct disk *d, const struct told *told)
 	assert_true(uid > highest);
 }
 
+enum ending {
+	GOES_ON,
+	POWER_LOSS,
+	KILLED_THEN_POWER_LOSS
+};
+
 /* Tell the story with one fault; true while the fault was met. */
 static bool
-tell_with_fault(unsigned fail_at, int error, bool power_loss, unsigned seed)
+tell_with_fault(unsigned fail_at, int error, enum ending ending, unsigned seed)
 {
 	struct spool spool;
 	struct fault_disk fault;
@@ -208,10 +214,17 @@ tell_with_fault(unsigned fail_at, int error, bool power_loss, unsigned seed)
 	for (unsigned n = 0; n < MESSAGES_MAX; n++)
 		told.fate[n] = NOT_YET;
 	spool_make(&spool);
-	fault_init(&fault, &spool.disk, fail_at, error, power_loss);
+	fault_init(&fault, &spool.disk, fail_at, error, ending != GOES_ON);
 	tell_story(&fault.disk, &told);
 	was_hit = fault.was_hit;
-	if (power_loss)
+	if (ending == KILLED_THEN_POWER_LOSS) {
+		/* Another process goes on with what the dead one has left in the cache. */
+		fault.was_hit = false;
+		fault.fail_at = 0;
+		story_deliver(&fault.disk, &told, 20, 20, false);
+		assert_int_equal(told.fate[20], THERE);
+	}
+	if (ending != GOES_ON)
 		fault_power_loss(&fault, seed);
 	check_world(&spool.disk, &told);
 	assert_true(was_hit || !told.broken);
@@ -224,9 +237,9 @@ static void
 the_story_without_a_fault(void **state)
 {
 	(void)state;
-	assert_false(tell_with_fault(0, 0, false, 0));
+	assert_false(tell_with_fault(0, 0, GOES_ON, 0));
 	for (unsigned seed = 0; seed < 20; seed++)
-		assert_false(tell_with_fault(0, 0, true, seed));
+		assert_false(tell_with_fault(0, 0, POWER_LOSS, seed));
 }
 
 static void
@@ -238,7 +251,19 @@ every_call_fails_once(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned n = 1;
 
-		while (tell_with_fault(n, errors[i], false, 0))
+		while (tell_with_fault(n, errors[i], GOES_ON, 0))
+			n++;
+		assert_true(n > 150);
+	}
+}
+
+static void
+tell_with_every_seed(enum ending ending)
+{
+	for (unsigned seed = 0; seed < 4; seed++) {
+		unsigned n = 1;
+
+		while (tell_with_fault(n, -EIO, ending, seed * 100003 + n))
 			n++;
 		assert_true(n > 150);
 	}
@@ -248,13 +273,14 @@ static void
 the_power_goes_at_every_call(void **state)
 {
 	(void)state;
-	for (unsigned seed = 0; seed < 4; seed++) {
-		unsigned n = 1;
+	tell_with_every_seed(POWER_LOSS);
+}
 
-		while (tell_with_fault(n, -EIO, true, seed * 100003 + n))
-			n++;
-		assert_true(n > 150);
-	}
+static void
+the_power_goes_after_a_kill_at_every_call(void **state)
+{
+	(void)state;
+	tell_with_every_seed(KILLED_THEN_POWER_LOSS);
 }
 
 int
@@ -264,6 +290,7 @@ main(void)
 		cmocka_unit_test(the_story_without_a_fault),
 		cmocka_unit_test(every_call_fails_once),
 		cmocka_unit_test(the_power_goes_at_every_call),
+		cmocka_unit_test(the_power_goes_after_a_kill_at_every_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
