@@ -6,23 +6,21 @@
  * files and the locks on them.
  *
  * Three ways in:
- *   struct maildrop         a snapshot for reading: what was committed when it was opened.  Immutable;
- *                           other sessions' deletions and deliveries do not disturb it.
- *   maildrop_commit()       one session's deletions, all or none.
- *   struct maildrop_writer  adds messages, all or none for each maildrop_writer_commit().
+ *   struct maildrop         a snapshot for reading: what was committed when it was opened.
+ * Immutable; other sessions' deletions and deliveries do not disturb it. maildrop_commit() one
+ * session's deletions, all or none. struct maildrop_writer  adds messages, all or none for each
+ * maildrop_writer_commit().
  *
  * Functions return 0 or a negative errno:
- *   -EAGAIN      the disk does not wait and something had to be waited for: call again where it does
- *   -ETIMEDOUT   the lock was not to be had in time
- *   -EBADMSG     damage: a checksum, a length, or a log shorter than its index says
- *   -EPROTONOSUPPORT  a format version this program does not know
- *   -EFBIG       a message above 2^32-1 octets
- *   others       from the file system
- * On any of them the maildrop must be called unavailable, never empty.
+ *   -EAGAIN      the disk does not wait and something had to be waited for: call again where it
+ * does -ETIMEDOUT   the lock was not to be had in time -EBADMSG     damage: a checksum, a length,
+ * or a log shorter than its index says -EPROTONOSUPPORT  a format version this program does not
+ * know -EFBIG       a message above 2^32-1 octets others       from the file system On any of them
+ * the maildrop must be called unavailable, never empty.
  *
- * Ownership: a snapshot owns its descriptor and arrays until maildrop_close().  The disk is borrowed
- * and outlives all that was opened on it.  Nothing here is shared between threads, but a snapshot may
- * be opened on one thread and handed over whole to another.
+ * Ownership: a snapshot owns its descriptor and arrays until maildrop_close().  The disk is
+ * borrowed and outlives all that was opened on it.  Nothing here is shared between threads, but a
+ * snapshot may be opened on one thread and handed over whole to another.
  */
 #ifndef STORAGE_MAILDROP_H
 #define STORAGE_MAILDROP_H
@@ -30,21 +28,22 @@
 #include "io/disk.h"
 #include "storage/wire.h"
 
-#define MAILDROP_UNIQUE_ID_MAX	  70u /* RFC 1939, UIDL: 1 to 70 octets of 0x21-0x7E */
+#define MAILDROP_UNIQUE_ID_MAX     70u /* RFC 1939, UIDL: 1 to 70 octets of 0x21-0x7E */
 #define MAILDROP_GENERATION_OCTETS 16u
 
-/* One message of a snapshot.  Message-number n is entries[n - 1]; order is by uid, that is by arrival. */
+/* One message of a snapshot.  Message-number n is entries[n - 1]; order is by uid, that is by
+ * arrival. */
 struct maildrop_entry {
-	uint64_t wire_offset;	/* in the log: where "+OK n octets\r\n" begins */
-	uint64_t wire_octets;	/* the whole reply to RETR, status line and end line included */
-	uint32_t octets;	/* RFC 1939 size */
+	uint64_t wire_offset;   /* in the log: where "+OK n octets\r\n" begins */
+	uint64_t wire_octets;   /* the whole reply to RETR, status line and end line included */
+	uint32_t octets;        /* RFC 1939 size */
 	uint32_t header_octets; /* as sent: header and its blank line */
 	uint32_t body_lines;
 	uint32_t uid;
-	uint32_t content_crc;	 /* CRC-32C of the wire_octets */
-	uint32_t unique_id;	 /* an imported unique-id: its place in unique_ids; 0: none */
-	int64_t arrived_at;	 /* seconds since 1970 */
-	bool header_ended;	 /* false: no blank line ends the header, TOP must add it */
+	uint32_t content_crc; /* CRC-32C of the wire_octets */
+	uint32_t unique_id;   /* an imported unique-id: its place in unique_ids; 0: none */
+	int64_t arrived_at;   /* seconds since 1970 */
+	bool header_ended;    /* false: no blank line ends the header, TOP must add it */
 };
 
 struct maildrop {
@@ -59,7 +58,7 @@ struct maildrop {
 	uint8_t generation[MAILDROP_GENERATION_OCTETS];
 	uint64_t covers;       /* octets of the log that this snapshot knows */
 	uint64_t index_octets; /* of the index file that were read */
-	uint64_t inode;	       /* of the log */
+	uint64_t inode;        /* of the log */
 };
 
 struct maildrop_options {
@@ -73,8 +72,8 @@ int maildrop_open(const struct disk *d, const char *address, const struct maildr
 	struct maildrop **maildrop_out);
 void maildrop_close(const struct disk *d, struct maildrop *m);
 
-/* True while a new maildrop_open() would give the same messages: nothing appended, not compacted, not
- * removed.  One fstat(2) on the open log; a snapshot without a log answers false. */
+/* True while a new maildrop_open() would give the same messages: nothing appended, not compacted,
+ * not removed.  One fstat(2) on the open log; a snapshot without a log answers false. */
 bool maildrop_is_current(const struct disk *d, const struct maildrop *m);
 
 /* Unique-id of entry `e` as a string of 1 to MAILDROP_UNIQUE_ID_MAX octets; returns its length. */
@@ -83,21 +82,21 @@ size_t maildrop_unique_id(const struct maildrop *m, const struct maildrop_entry 
 
 /*
  * Remove messages durably: the expunge record is synced when this returns 0.  `uids` are ascending.
- * Uids that are gone already (another session was quicker) are passed over: *removed_out counts those
- * this call removed.  On failure nothing is removed, except that after a failed sync the outcome is
- * unknown until the next open: then, too, all or none.  Waits.
+ * Uids that are gone already (another session was quicker) are passed over: *removed_out counts
+ * those this call removed.  On failure nothing is removed, except that after a failed sync the
+ * outcome is unknown until the next open: then, too, all or none.  Waits.
  */
 int maildrop_commit(const struct disk *d, const char *address,
 	const struct maildrop_options *options, const uint32_t *uids, uint32_t count,
 	uint32_t *removed_out);
 
 /*
- * Give back the space of expunged mail (waits; a failure loses nothing): a fresh log when no message
- * is left, a compaction when most of the log is dead, holes when nobody reads.  Called after a commit
- * has been answered.  Works from the files alone.
+ * Give back the space of expunged mail (waits; a failure loses nothing): a fresh log when no
+ * message is left, a compaction when most of the log is dead, holes when nobody reads.  Called
+ * after a commit has been answered.  Works from the files alone.
  */
-int maildrop_reclaim(const struct disk *d, const char *address,
-	const struct maildrop_options *options);
+int maildrop_reclaim(
+	const struct disk *d, const char *address, const struct maildrop_options *options);
 /* The same with compaction in any case (ringpost compact); octets of disk before and after. */
 int maildrop_compact(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint64_t *before_out, uint64_t *after_out);
@@ -111,8 +110,8 @@ int maildrop_reserve_uids(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint32_t next_uid);
 
 /* Forget the maildrop with all its messages (ringpost user del).  Waits. */
-int maildrop_remove(const struct disk *d, const char *address,
-	const struct maildrop_options *options);
+int maildrop_remove(
+	const struct disk *d, const char *address, const struct maildrop_options *options);
 
 /*
  * Adding messages.  A writer holds the log's write lock from open to close, so keep it short or do
@@ -124,11 +123,11 @@ struct maildrop_writer;
 struct maildrop_delivery {
 	int64_t arrived_at;    /* seconds since 1970 */
 	const char *unique_id; /* imported; NULL: derived from uid and uid-validity */
-	uint32_t uid;	       /* imported, above all there are; 0: the next one */
+	uint32_t uid;          /* imported, above all there are; 0: the next one */
 };
 
-/* Creates the maildrop where there is none.  `uid_validity` is used for a new maildrop only (import);
- * 0: made from the clock. */
+/* Creates the maildrop where there is none.  `uid_validity` is used for a new maildrop only
+ * (import); 0: made from the clock. */
 int maildrop_writer_open(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint32_t uid_validity,
 	struct maildrop_writer **writer_out);
@@ -136,11 +135,11 @@ int maildrop_writer_open(const struct disk *d, const char *address,
 /*
  * One message: begin, its text in pieces of any size and any line ends, end.
  *
- * begin: -EEXIST: that unique-id is taken, by a live message, or because it is what the uid of another
- * message, live or yet to come, derives; -EINVAL: not a unique-id, or a uid not above the others.
- * After a failure of `text` or `end` that message is dropped (after `text`, with or without calling
- * `end`) and the writer goes on to be usable; any other state of the disk shows at commit.  end:
- * -EFBIG.  After a failed commit only close is left to do.
+ * begin: -EEXIST: that unique-id is taken, by a live message, or because it is what the uid of
+ * another message, live or yet to come, derives; -EINVAL: not a unique-id, or a uid not above the
+ * others. After a failure of `text` or `end` that message is dropped (after `text`, with or without
+ * calling `end`) and the writer goes on to be usable; any other state of the disk shows at commit.
+ * end: -EFBIG.  After a failed commit only close is left to do.
  */
 int maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery);
 int maildrop_writer_text(struct maildrop_writer *w, struct span text);
@@ -152,16 +151,17 @@ int maildrop_writer_commit(struct maildrop_writer *w);
 uint32_t maildrop_writer_uid_validity(const struct maildrop_writer *w);
 void maildrop_writer_close(struct maildrop_writer *w);
 
-/* Verify every octet of a maildrop: log, index against log, contents against their checksums.  `report`
- * is called for each finding with the octet offset in the log (or in the index) and one line of text.
- * Returns the number of findings, or a negative errno. */
+/* Verify every octet of a maildrop: log, index against log, contents against their checksums.
+ * `report` is called for each finding with the octet offset in the log (or in the index) and one
+ * line of text. Returns the number of findings, or a negative errno. */
 int maildrop_verify(const struct disk *d, const char *address,
 	const struct maildrop_options *options,
 	void (*report)(void *ctx, uint64_t offset, const char *text), void *ctx);
 
-/* Make a damaged maildrop whole again: every message whose record and content are intact is kept with
- * its uid and unique-id, in a new generation; the damaged log is kept beside as `damaged-<time>`.
- * `report` is called for what was found and what is lost; a log that is whole stays, with a new index. */
+/* Make a damaged maildrop whole again: every message whose record and content are intact is kept
+ * with its uid and unique-id, in a new generation; the damaged log is kept beside as
+ * `damaged-<time>`. `report` is called for what was found and what is lost; a log that is whole
+ * stays, with a new index. */
 int maildrop_repair(const struct disk *d, const char *address,
 	const struct maildrop_options *options,
 	void (*report)(void *ctx, uint64_t offset, const char *text), void *ctx);

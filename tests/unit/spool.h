@@ -107,6 +107,21 @@ spool_assert_wire(
 }
 
 static inline void
+spool_assert_entry(const struct maildrop_entry *a, const struct maildrop_entry *b)
+{
+	assert_int_equal(a->wire_offset, b->wire_offset);
+	assert_int_equal(a->wire_octets, b->wire_octets);
+	assert_int_equal(a->octets, b->octets);
+	assert_int_equal(a->header_octets, b->header_octets);
+	assert_int_equal(a->body_lines, b->body_lines);
+	assert_int_equal(a->uid, b->uid);
+	assert_int_equal(a->content_crc, b->content_crc);
+	assert_int_equal(a->unique_id, b->unique_id);
+	assert_int_equal(a->arrived_at, b->arrived_at);
+	assert_int_equal(a->header_ended, b->header_ended);
+}
+
+static inline void
 spool_path(const struct spool *s, const char *address, const char *file, char *to, size_t size)
 {
 	char path[LAYOUT_PATH_MAX];

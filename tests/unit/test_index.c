@@ -5,13 +5,9 @@
 
 #include "storage/messages.h"
 
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
+#include "tests/unit/spool.h"
 
-#include <cmocka.h>
+#include <errno.h>
 
 static struct maildrop_entry
 entry_of(uint32_t uid)
@@ -62,7 +58,7 @@ message_slots(void **state)
 	assert_true(index_slot_decode(octets, &slot));
 	assert_int_equal(slot.type, INDEX_MESSAGE);
 	assert_true(slot.ends_commit);
-	assert_memory_equal(&slot.message, &entry, sizeof(entry));
+	spool_assert_entry(&slot.message, &entry);
 	assert_int_equal(slot.totals.octets, totals.octets);
 	assert_int_equal(slot.totals.messages, totals.messages);
 	assert_int_equal(index_slot_covers(&slot), 9032);

@@ -6,13 +6,9 @@
 #include "io/base/crc32c.h"
 #include "storage/crc32c_join.h"
 
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
+#include "tests/unit/spool.h"
 
-#include <cmocka.h>
+#include <errno.h>
 
 static const struct log_header header = {
 	.generation = { 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0x07, 0x18, 9, 10, 11, 12, 13, 14, 15,
@@ -80,7 +76,7 @@ entry_there_and_back(struct span id)
 	assert_int_equal(length, record_entry_octets(id.length > 0));
 	assert_int_equal(
 		record_entry_decode(span_of(octets, length), 112, salt, &back, &id_back), length);
-	assert_memory_equal(&back, &entry, sizeof(back));
+	spool_assert_entry(&back, &entry);
 	assert_true(span_equals(id, id_back));
 
 	/* At another place it is about another span; in another generation it is nothing. */
