@@ -132,8 +132,15 @@ def stats(state):
 
 # ---- outside ----
 
+def somebody_listens(port):
+    with socket.socket() as guest:
+        return guest.connect_ex(("127.0.0.1", port)) == 0
+
+
 def start(plan):
     """Start the peer of `plan`; returns what is to be known of it once it greets."""
+    if somebody_listens(plan.port):
+        sys.exit(f"peer: somebody listens at port {plan.port} already")
     os.makedirs(plan.work)
     plan.cgroup = cgroup_make(f"{plan.name}-{plan.variant}")
     hear, say = os.pipe()
@@ -144,7 +151,7 @@ def start(plan):
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[say], start_new_session=True)
     os.close(say)
     with os.fdopen(hear) as answer:
-        said = answer.read()
+        said = answer.readline()  # its end is held open by unshare, too
     if said != "ready\n":
         unshare.wait()
         with open(f"{plan.work}/box.log") as log:
