@@ -27,6 +27,7 @@ FILL = os.path.join(BUILD, "tests/tools/fill")
 DOMAIN = "example.org"
 SECRET = "secret"
 WAIT_S = 30.0
+EX_UNAVAILABLE = 69
 
 IS_SANITIZED = "asan" in os.path.basename(os.path.normpath(BUILD))
 SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|SUMMARY: ")
@@ -187,7 +188,10 @@ class Pop:
 
     def listing(self, command):
         """LIST or UIDL as a list of (number, value)."""
-        lines = self.command_multi(command).split(b"\r\n")
+        reply = self.command_multi(command)
+        if not reply.startswith(b"+OK"):
+            raise EOFError("%s: %r" % (command, reply))
+        lines = reply.split(b"\r\n")
         return [(int(n), value.decode()) for n, value in (l.split(b" ") for l in lines[1:-2])]
 
 
@@ -282,6 +286,19 @@ class Site:
         if wait:
             self.wait_until_it_listens()
         return self
+
+    def start_after_kill(self):
+        """The kernel closes the sockets of a killed ring a moment after its process is gone; as a
+        service manager does, try again."""
+        deadline = time.monotonic() + 10
+        while True:
+            self.start(wait=False)
+            try:
+                return self.wait_until_it_listens()
+            except AssertionError:
+                if self.process.returncode != EX_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def wait_until_it_listens(self):
         deadline = time.monotonic() + WAIT_S
