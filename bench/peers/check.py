@@ -74,8 +74,9 @@ def compare(text, source):
         return "blank line at the end"
     if re.sub(rb"(?m)^>(>*From )", rb"\1", text) == source:
         return "From quoted"
-    if text.endswith(source):
-        added = text[:-len(source)]
+    kept = re.sub(rb"\AReturn-Path: .*\r\n", b"", source)  # a delivery writes its own
+    if text.endswith(kept):
+        added = text[:-len(kept)]
         if re.fullmatch(rb"(?:[!-9;-~]+:.*\r\n(?:[ \t].*\r\n)*)+", added):
             return "header lines added"
     if text.startswith(b"From: ") and source in text:
