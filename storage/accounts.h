@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ACCOUNTS_FILE "accounts.lmdb" /* its name in the spool */
+#define ACCOUNTS_FILE              "accounts.lmdb" /* its name in the spool */
 
 #define ACCOUNT_ADDRESS_OCTETS_MAX 254u
 #define ACCOUNT_HASH_OCTETS_MAX    512u

@@ -1,9 +1,10 @@
 /*
  * loopback.c - preloaded into popa3d: listen on 127.0.0.1, port $POP3_PORT.
  *
- * Debian's popa3d is built for port 110 of all addresses, and for at most 10 sessions from one of them, which a
- * generator on one machine would meet at once.  So bind() goes elsewhere, and accept() gives each
- * client another source address, which popa3d uses for this limit and its log alone.
+ * Debian's popa3d is built for port 110 of all addresses, and for at most 10 sessions from one of
+ * them, which a generator on one machine would meet at once.  So bind() goes elsewhere, and
+ * accept() gives each client another source address, which popa3d uses for this limit and its log
+ * alone.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
