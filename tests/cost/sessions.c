@@ -220,7 +220,7 @@ visit(struct world *w, struct span input)
 static uint64_t
 heap_octets(void)
 {
-	uint64_t octets;
+	uint64_t octets = 0;
 	size_t size = sizeof(octets);
 
 	if (mallctl == NULL || mallctl("thread.allocated", &octets, &size, NULL, 0) != 0)
