@@ -12,6 +12,7 @@
 #include "core/settings.h"
 
 #include "core/settings_table.h"
+#include "core/settings_text.h"
 #include "io/base/must.h"
 
 #include <confuse.h>
@@ -307,18 +308,45 @@ open_file(const char *path)
 	return NULL;
 }
 
+/* The file without its comments, as a stream over *text_out, which the caller frees; NULL after it has
+ * said why. */
+static FILE *
+open_text(const char *path, char **text_out)
+{
+	FILE *file = open_file(path);
+	FILE *stream = NULL;
+	size_t room = 0;
+	ssize_t length;
+
+	*text_out = NULL;
+	if (file == NULL)
+		return NULL;
+	length = getdelim(text_out, &room, EOF, file);
+	if (length < 0 && !ferror(file)) /* it is empty */
+		length = 0;
+	if (length >= 0 && *text_out != NULL) {
+		settings_blank_comments(*text_out, (size_t)length);
+		stream = fmemopen(*text_out, (size_t)length, "r");
+	}
+	if (stream == NULL)
+		mistake(0, "cannot be read: %s", strerror(errno));
+	fclose(file);
+	return stream;
+}
+
 static void
 parse(struct load *load, cfg_opt_t *options)
 {
-	FILE *file = open_file(load->path);
-	cfg_t *cfg;
+	char *text;
+	FILE *file = open_text(load->path, &text);
+	cfg_t *cfg = file == NULL ? NULL : cfg_init(options, CFGF_NONE);
 
-	if (file == NULL)
-		return;
-	cfg = cfg_init(options, CFGF_NONE);
 	if (cfg == NULL) {
-		mistake(0, "out of memory");
-		fclose(file);
+		if (file != NULL) {
+			mistake(0, "out of memory");
+			fclose(file);
+		}
+		free(text);
 		return;
 	}
 	cfg_set_error_function(cfg, on_syntax_error);
@@ -329,6 +357,7 @@ parse(struct load *load, cfg_opt_t *options)
 		take_listeners(cfg, load->settings);
 	cfg_free(cfg);
 	fclose(file);
+	free(text);
 }
 
 static unsigned
