@@ -91,7 +91,9 @@ ring_open(const struct ring_options *options, struct ring *ring_out)
 		params.flags |= IORING_SETUP_SQPOLL;
 		params.sq_thread_idle = SQPOLL_IDLE_MS;
 	} else {
-		params.flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN;
+		/* the flag word lets a wait of no time see that the kernel has something for us */
+		params.flags |= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
+			IORING_SETUP_TASKRUN_FLAG;
 	}
 	error = io_uring_queue_init_params(options->entries, &r->uring, &params);
 	if (error != 0)
