@@ -161,3 +161,11 @@ help:				## this list
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# The generator computes logarithms, holds its page, and has tests that are linked with parts of it.
+$(BUILD)/ringpost-bench $(BUILD)/tests/unit/test_arrivals: LDLIBS_ALL += -lm
+$(BUILD)/bench/load/report_html.o: bench/load/page.html
+BENCH_PURE := $(patsubst %,$(BUILD)/bench/load/%.o,mix client client_lines compare source)
+$(BUILD)/tests/unit/test_mix: $(BENCH_PURE)
+$(BUILD)/tests/unit/test_compare: $(BENCH_PURE)
+$(BUILD)/tests/unit/test_arrivals: $(BUILD)/bench/load/arrivals.o

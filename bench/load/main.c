@@ -1,11 +1,11 @@
 /*
- * main.c - ringpost-bench: a load generator for POP3 servers.
+ * main.c - ringpost-bench: a load generator for POP3 and LMTP servers.
  *
  * The conductor: it reads the options, has the workers play a round of warm-up and a measured one,
  * takes samples of the server at both ends, and prints.  A mix that holds has one round: connect
  * all, sample, hold for the duration, sample, let go.
  * Exit: 0; 1 if any reply was wrong or missing; 64 wrong usage; 66 no such mix; 71 the system
- * refused something.
+ * refused something; 73 the page could not be written.
  */
 #include "bench/load/options.h"
 #include "bench/load/report.h"
@@ -34,9 +34,11 @@ struct bench {
 	struct tally tally;
 	uint64_t elapsed_ns, busiest_ns;
 	struct target_sample before, held_first, held_last, after;
+	uint64_t peak_pss_octets, memory_at;
+	struct source *source;
 	uint64_t held, held_ns;
 	struct syscalls syscalls;
-	char command[1024];
+	char command[4096];
 };
 
 static uint64_t
@@ -70,6 +72,20 @@ bench_load_mix(struct bench *b)
 		name = path;
 	}
 	if (mix_load(name, stderr, &b->mix) != 0)
+		exit(EX_NOINPUT);
+	if (b->options.tls == PLAN_STLS && !mix_secure(&b->mix))
+		die(EX_USAGE, name, "too many steps for STLS");
+}
+
+static void
+bench_load_source(struct bench *b)
+{
+	const struct options *o = &b->options;
+
+	if (b->mix.lmtp && o->source == NULL)
+		die(EX_USAGE, "--mail", "this mix delivers: it needs messages");
+	if (o->source != NULL &&
+		source_load(o->source, o->user_pattern, o->users, stderr, &b->source) != 0)
 		exit(EX_NOINPUT);
 }
 
@@ -111,30 +127,45 @@ bench_plan(struct bench *b)
 	b->plan = (struct plan){
 		.server = resolve(o->host, o->port),
 		.mix = &b->mix,
-		.identity = { o->user_pattern, o->password },
+		.identity = { o->user_pattern, o->password, o->users },
 		.users = o->users,
 		.connections = o->connections,
 		.threads = o->threads,
 		.ramp = o->ramp < o->threads ? o->threads : o->ramp,
 		.timeout_s = o->timeout_s,
+		.depth = o->depth,
+		.rate = o->rate,
+		.evenly = o->evenly,
+		.tls = o->tls,
+		.tls_settings = o->tls_settings,
+		.source = b->source,
+		.verify = o->verify,
+		.slot_ns = o->duration_s > 60 ? 1000000000 : 100000000,
 		.spread = o->spread || o->connections > SPREAD_FROM,
 		.cpu = o->cpu,
 	};
 	for (unsigned i = 0; i < o->threads; i++) {
 		b->workers[i] = worker_make(&b->plan, i);
 		if (b->workers[i] == NULL)
-			die(EX_OSERR, "memory", strerror(ENOMEM));
+			die(EX_OSERR, o->tls == PLAN_CLEAR ? "memory" : "memory, or --tls-ciphers",
+				NULL);
 	}
 }
 
+/* As it can be typed into a shell again. */
 static void
 bench_remember_command(struct bench *b, int argc, char **argv)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_./:=@%+,";
 	size_t length = (size_t)snprintf(b->command, sizeof(b->command), "ringpost-bench");
 
-	for (int i = 1; i < argc && length < sizeof(b->command); i++)
-		length += (size_t)snprintf(
-			b->command + length, sizeof(b->command) - length, " %s", argv[i]);
+	for (int i = 1; i < argc && length < sizeof(b->command); i++) {
+		bool quote = argv[i][0] == '\0' || argv[i][strspn(argv[i], plain)] != '\0';
+
+		length += (size_t)snprintf(b->command + length, sizeof(b->command) - length,
+			quote ? " '%s'" : " %s", argv[i]);
+	}
 }
 
 /* ---- rounds ---- */
@@ -171,8 +202,9 @@ bench_show_progress(const struct bench *b, const struct progress *p, uint64_t be
 		fprintf(stderr, "\r  %6.1f s  %" PRIu64 " held, %" PRIu64 " errors\033[K", seconds,
 			p->held, p->failed);
 	else
-		fprintf(stderr, "\r  %6.1f s  %.0f sessions/s, %" PRIu64 " errors\033[K", seconds,
-			(double)p->sessions / seconds, p->failed);
+		fprintf(stderr,
+			"\r  %6.1f s  %" PRIu64 " sessions, %.0f /s, %" PRIu64 " errors\033[K",
+			seconds, p->sessions, (double)p->sessions / seconds, p->failed);
 }
 
 static void
@@ -183,15 +215,32 @@ bench_clear_progress(const struct bench *b)
 }
 
 static void
-bench_sample(const struct bench *b, struct target_sample *sample_out)
+bench_sample(struct bench *b, struct target_sample *sample_out)
 {
 	int error;
 
-	if (b->options.target.count == 0)
+	if (!target_is_set(&b->options.target))
 		return;
 	error = target_take_sample(&b->options.target, sample_out);
 	if (error != 0)
-		die(EX_OSERR, "--server-pid", strerror(-error));
+		die(EX_OSERR, "--server-pid or --server-cgroup", strerror(-error));
+	if (sample_out->pss_octets > b->peak_pss_octets)
+		b->peak_pss_octets = sample_out->pss_octets;
+}
+
+/* Now and then, and never for more than a twentieth of the time: the kernel walks through all of
+ * the server's pages for it. */
+static void
+bench_watch_memory(struct bench *b)
+{
+	uint64_t began_at = now_ns(), pss_octets;
+
+	if (!target_is_set(&b->options.target) || began_at < b->memory_at)
+		return;
+	pss_octets = target_memory(&b->options.target);
+	if (pss_octets > b->peak_pss_octets)
+		b->peak_pss_octets = pss_octets;
+	b->memory_at = now_ns() + 250000000 + 20 * (now_ns() - began_at);
 }
 
 static void
@@ -234,6 +283,7 @@ bench_round(struct bench *b, const struct round *round)
 	for (unsigned beat = 0; !(p = bench_progress(b)).done; beat++) {
 		if (beat % 25 == 24)
 			bench_show_progress(b, &p, began_at);
+		bench_watch_memory(b);
 		pause_ms(10);
 	}
 	bench_join_round(b);
@@ -323,29 +373,50 @@ bench_measure(struct bench *b)
 		die(EX_OSERR, "--count-syscalls", "the counter did not answer");
 }
 
-static void
-bench_print(const struct bench *b)
+static int
+bench_say(const struct bench *b, const struct report *r)
 {
-	bool sampled = b->options.target.count > 0, held = sampled && b->mix.holds;
+	char *json;
+
+	if (!b->options.json) {
+		report_print(r, stdout);
+		return 0;
+	}
+	json = report_to_json(r);
+	if (json == NULL)
+		return -ENOMEM;
+	puts(json);
+	free(json);
+	return 0;
+}
+
+static void
+bench_report(const struct bench *b)
+{
+	bool sampled = target_is_set(&b->options.target), held = sampled && b->mix.holds;
 	const struct report r = {
 		.plan = &b->plan,
+		.label = b->options.label,
 		.command = b->command,
 		.tally = &b->tally,
 		.elapsed_ns = b->elapsed_ns,
 		.busiest_ns = b->busiest_ns,
 		.before = sampled ? &b->before : NULL,
 		.after = sampled ? &b->after : NULL,
+		.peak_pss_octets = b->peak_pss_octets,
 		.held_first = held ? &b->held_first : NULL,
 		.held_last = held ? &b->held_last : NULL,
 		.held = b->held,
 		.held_ns = b->held_ns,
 		.syscalls = b->options.count_syscalls ? &b->syscalls : NULL,
 	};
+	int error = bench_say(b, &r);
 
-	if (!b->options.json)
-		report_print(&r, stdout);
-	else if (report_print_json(&r, stdout) != 0)
-		die(EX_OSERR, "memory", NULL);
+	if (error == 0 && b->options.html != NULL)
+		error = report_write_html(&r, b->options.html);
+	if (error != 0)
+		die(EX_CANTCREAT, b->options.html == NULL ? "report" : b->options.html,
+			strerror(-error));
 }
 
 int
@@ -358,13 +429,15 @@ main(int argc, char **argv)
 	options_read(&b.options, argc, argv);
 	bench_load_mix(&b);
 	raise_descriptors(b.options.connections);
+	bench_load_source(&b);
 	bench_plan(&b);
 	bench_warm_up(&b);
 	bench_measure(&b);
-	bench_print(&b);
+	bench_report(&b);
 
 	failed = b.tally.failed > 0 || b.tally.sessions == 0;
 	for (unsigned i = 0; i < b.plan.threads; i++)
 		worker_free(b.workers[i]);
+	source_free(b.source);
 	return failed ? 1 : 0;
 }

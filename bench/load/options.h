@@ -7,6 +7,7 @@
 #define BENCH_LOAD_OPTIONS_H
 
 #include "bench/load/target.h"
+#include "bench/load/worker.h"
 
 #include <stdbool.h>
 
@@ -15,14 +16,18 @@ enum {
 };
 
 struct options {
-	const char *host, *port, *mix;
-	unsigned connections, threads, users, ramp, timeout_s;
+	const char *host, *port, *mix, *label;
+	unsigned connections, threads, users, ramp, timeout_s, depth;
 	uint64_t sessions;
-	double duration_s, warmup_s;
+	double duration_s, warmup_s, rate;
 	const char *user_pattern, *password;
+	const char *source; /* folder of the mail, for --verify and LMTP */
+	const char *html;   /* file of the page */
 	struct target target;
+	enum plan_tls tls;
+	struct tlsclient_settings tls_settings;
 	int cpu;
-	bool spread, count_syscalls, json, quiet;
+	bool evenly, verify, spread, count_syscalls, json, quiet;
 };
 
 /* Read and check it; wrong usage ends the program with EX_USAGE, --help with 0. */

@@ -22,6 +22,10 @@ tally_add(struct tally *into, const struct tally *from)
 	into->messages += from->messages;
 	into->octets += from->octets;
 	into->cpu_ns += from->cpu_ns;
+	into->handshakes += from->handshakes;
+	into->resumed += from->resumed;
+	if (into->tls[0] == '\0')
+		memcpy(into->tls, from->tls, sizeof(into->tls));
 	for (int fault = 0; fault < CLIENT_FAULT_COUNT; fault++)
 		into->faults[fault] += from->faults[fault];
 	if (into->first_fault[0] == '\0')
@@ -29,4 +33,11 @@ tally_add(struct tally *into, const struct tally *from)
 	for (int verb = 0; verb < MIX_VERB_COUNT; verb++)
 		histogram_merge(&into->latency[verb], &from->latency[verb]);
 	histogram_merge(&into->session, &from->session);
+	histogram_merge(&into->lateness, &from->lateness);
+	for (int slot = 0; slot < TALLY_SLOTS; slot++) {
+		into->slots[slot].octets += from->slots[slot].octets;
+		into->slots[slot].sessions += from->slots[slot].sessions;
+		into->slots[slot].messages += from->slots[slot].messages;
+		into->slots[slot].failed += from->slots[slot].failed;
+	}
 }

@@ -2,17 +2,27 @@
  * worker.h - one thread of the generator: many clients on one ring.
  *
  * Closed loop: each of its connections begins a new session as soon as the last one is over, until
- * the round's time is up or its share of the sessions has been begun; then all finish.  So every
- * session of a round lies wholly within it, and what the server did meanwhile was done for these.
+ * the round's time is up or its share of the sessions has been begun; then all finish.  Open loop:
+ * sessions begin when they are due (arrivals.h), or as soon after it as a connection is free, and
+ * their time runs from when they were due.
+ * In both every session of a round lies wholly within it, and what the server did meanwhile was
+ * done for these.
  * Ownership: a worker owns its connections, its ring and its tally; it borrows the plan.
  */
 #ifndef BENCH_LOAD_WORKER_H
 #define BENCH_LOAD_WORKER_H
 
 #include "bench/load/tally.h"
+#include "bench/load/tlsclient.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+
+enum plan_tls {
+	PLAN_CLEAR,
+	PLAN_STLS,
+	PLAN_IMPLICIT,
+};
 
 /* What all workers do; read-only while a round runs, but for `release`. */
 struct plan {
@@ -22,11 +32,19 @@ struct plan {
 	unsigned users;
 	unsigned connections; /* of all workers together */
 	unsigned threads;
-	unsigned ramp;       /* of a holding mix: how many may be on their way to `hold` at once */
-	unsigned timeout_s;  /* nothing heard for so long: the session is given up */
-	bool spread;         /* source addresses all over 127.0.0.0/8 */
-	int cpu;             /* of the first worker, the next ones follow; -1: not pinned */
-	atomic_bool release; /* let go those that hold */
+	unsigned depth;     /* commands outstanding at once; 1: no pipelining */
+	unsigned ramp;      /* of a holding mix: how many may be on their way to `hold` at once */
+	unsigned timeout_s; /* nothing heard for so long: the session is given up */
+	double rate;        /* sessions per second of an open loop; 0: closed */
+	bool evenly;        /* they are due, else by chance */
+	enum plan_tls tls;
+	struct tlsclient_settings tls_settings;
+	const struct source *source; /* NULL: there is none */
+	bool verify;                 /* messages against it */
+	bool spread;                 /* source addresses all over 127.0.0.0/8 */
+	int cpu;                     /* of the first worker, the next ones follow; -1: not pinned */
+	uint64_t slot_ns;            /* length of a slot of the tally */
+	atomic_bool release;         /* let go those that hold */
 };
 
 /* One round. */
@@ -37,7 +55,7 @@ struct round {
 
 struct worker;
 
-/* The worker `index` of the plan; NULL: no memory. */
+/* The worker `index` of the plan; NULL: no memory, or TLS settings that nobody knows. */
 struct worker *worker_make(struct plan *plan, unsigned index);
 void worker_free(struct worker *w);
 
