@@ -78,6 +78,15 @@ drop_input(struct service *v)
 	v->input = NULL;
 }
 
+/* Others may have the maildrop, from before the guest hears that it is done. */
+static void
+drop_claim(struct service *v)
+{
+	if (v->claim_fd >= 0)
+		claim_drop(&v->shard->disk, v->claim_fd);
+	v->claim_fd = -1;
+}
+
 /* What was removed gives its space back once this session does not hold the file any more. */
 static void
 let_maildrop_go(struct service *v)
@@ -90,8 +99,7 @@ let_maildrop_go(struct service *v)
 	if (v->has_removed_mail)
 		reclaim = strdup(v->hold->maildrop->address);
 	maildrop_cache_release(&shard->maildrops, v->hold, shard->loop.now_ms);
-	if (v->claim_fd >= 0)
-		claim_drop(&shard->disk, v->claim_fd);
+	drop_claim(v);
 	if (reclaim != NULL)
 		wish_reclaim(shard, reclaim);
 	free(reclaim);
@@ -142,6 +150,7 @@ end_session(struct service *v, bool refuse)
 {
 	v->wait = WAIT_FOR_END;
 	drop_input(v);
+	drop_claim(v);
 	if (refuse)
 		conn_refuse(&v->conn);
 	else

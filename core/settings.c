@@ -308,8 +308,8 @@ open_file(const char *path)
 	return NULL;
 }
 
-/* The file without its comments, as a stream over *text_out, which the caller frees; NULL after it has
- * said why. */
+/* The file without its comments, as a stream over *text_out, which the caller frees; NULL after it
+ * has said why. */
 static FILE *
 open_text(const char *path, char **text_out)
 {
