@@ -421,8 +421,7 @@ client_begin_message(struct client *c, struct span text)
 	if (whole)
 		client_take_announcement(c, text);
 	if (c->memory->known != NULL &&
-		!compare_begin(&c->compare, c->memory->known, c->user, c->awaited.message, whole,
-			c->octets_announced ? c->announced : UINT64_MAX))
+		!compare_begin(&c->compare, c->memory->known, c->user, c->awaited.message, whole))
 		return client_wrong(c, CLIENT_FAULT_CONTENT);
 	return CLIENT_MORE;
 }

@@ -71,6 +71,7 @@ struct client_memory {
 	uint64_t *last_unique_ids;
 	const struct source *source;  /* what LMTP delivers; NULL: nothing is delivered */
 	struct compare_memory *known; /* NULL: messages are not compared */
+	bool lenient;                 /* RETR may announce other octets than it sends */
 };
 
 /* Who logs in. */

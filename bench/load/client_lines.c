@@ -111,7 +111,7 @@ client_finish_message(struct client *c)
 
 	if (!retr && c->body_lines > asked)
 		return client_wrong(c, CLIENT_FAULT_LINES);
-	if (retr && c->octets_announced && c->octets != c->announced)
+	if (retr && c->octets_announced && c->octets != c->announced && !c->memory->lenient)
 		return client_wrong(c, CLIENT_FAULT_OCTETS);
 	if (c->memory->known != NULL &&
 		!compare_end(&c->compare, !retr && c->in_body && c->body_lines == asked))

@@ -70,10 +70,7 @@ may_be(const struct compare *c, uint32_t place)
 {
 	uint32_t number = c->memory->number_of[row_of(c) + place];
 
-	if (c->memory->numbers_stay && number != 0 && number != c->number)
-		return false;
-	return !c->whole || c->announced == UINT64_MAX ||
-		c->announced == message_at(c, place)->octets;
+	return !c->memory->numbers_stay || number == 0 || number == c->number;
 }
 
 /* Take the next message that begins with what has come; false: there is none. */
@@ -101,7 +98,7 @@ compare_next(struct compare *c)
 
 bool
 compare_begin(struct compare *c, struct compare_memory *memory, uint32_t user, uint32_t number,
-	bool whole, uint64_t announced)
+	bool whole)
 {
 	uint32_t known;
 
@@ -110,7 +107,6 @@ compare_begin(struct compare *c, struct compare_memory *memory, uint32_t user, u
 		.user = user,
 		.number = number,
 		.whole = whole,
-		.announced = announced,
 		.line_begins = true,
 	};
 	if (number > source_drop_of(memory->source, user).count)

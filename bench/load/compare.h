@@ -28,11 +28,10 @@ void compare_memory_free(struct compare_memory *m);
 struct compare {
 	struct compare_memory *memory;
 	uint32_t user, number;
-	uint32_t place;     /* in the drop, of the message it is held to be */
-	uint32_t tried;     /* places */
-	uint64_t seen;      /* octets that agreed */
-	uint64_t announced; /* octets by RFC 1939; UINT64_MAX: not said */
-	unsigned held;      /* octets of ".\r\n" not yet compared, as they may be the end line */
+	uint32_t place; /* in the drop, of the message it is held to be */
+	uint32_t tried; /* places */
+	uint64_t seen;  /* octets that agreed */
+	unsigned held;  /* octets of ".\r\n" not yet compared, as they may be the end line */
 	bool line_begins;
 	bool whole;     /* RETR: all of the message must come; false: TOP */
 	unsigned extra; /* TOP: octets of a blank line that ends a header, beyond the message */
@@ -40,7 +39,7 @@ struct compare {
 
 /* Begin with message `number` of `user`; false: he has no such message. */
 bool compare_begin(struct compare *c, struct compare_memory *memory, uint32_t user, uint32_t number,
-	bool whole, uint64_t announced);
+	bool whole);
 /* Octets of the reply behind its status line, the end line among them. */
 bool compare_octets(struct compare *c, struct span octets);
 /* The end line was read.  True: it is the message, or, where `may_be_cut` (TOP that has sent all

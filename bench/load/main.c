@@ -140,6 +140,7 @@ bench_plan(struct bench *b)
 		.tls_settings = o->tls_settings,
 		.source = b->source,
 		.verify = o->verify,
+		.lenient = o->lenient,
 		.slot_ns = o->duration_s > 60 ? 1000000000 : 100000000,
 		.spread = o->spread || o->connections > SPREAD_FROM,
 		.cpu = o->cpu,

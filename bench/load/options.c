@@ -41,6 +41,8 @@ static const char usage_text[] =
 	"\n"
 	"  --verify DIR            compare every octet of every message with those of DIR, a Maildir or\n"
 	"                          a folder of Maildirs named after the users\n"
+	"  --lenient               RETR may announce other octets than it sends, as Dovecot does where the\n"
+	"                          last line has no end\n"
 	"  --mail DIR              the same for LMTP: what is delivered\n"
 	"\n"
 	"  --server-pid PID        measure this process and its children; may be repeated\n"
@@ -115,6 +117,7 @@ enum option_name {
 	OPTION_RESUME,
 	OPTION_VERIFY,
 	OPTION_MAIL,
+	OPTION_LENIENT,
 	OPTION_SERVER_PID,
 	OPTION_SERVER_CGROUP,
 	OPTION_COUNT_SYSCALLS,
@@ -148,6 +151,7 @@ static const struct option option_names[] = {
 	{ "tls-ciphers", required_argument, NULL, OPTION_TLS_CIPHERS },
 	{ "resume", no_argument, NULL, OPTION_RESUME },
 	{ "verify", required_argument, NULL, OPTION_VERIFY },
+	{ "lenient", no_argument, NULL, OPTION_LENIENT },
 	{ "mail", required_argument, NULL, OPTION_MAIL },
 	{ "server-pid", required_argument, NULL, OPTION_SERVER_PID },
 	{ "server-cgroup", required_argument, NULL, OPTION_SERVER_CGROUP },
@@ -239,6 +243,8 @@ option_take_report(struct options *o, enum option_name name, const char *text)
 		o->source = text;
 	if (name == OPTION_VERIFY)
 		o->verify = true;
+	else if (name == OPTION_LENIENT)
+		o->lenient = true;
 	else if (name == OPTION_SERVER_PID)
 		target_add(&o->target, text);
 	else if (name == OPTION_SERVER_CGROUP)

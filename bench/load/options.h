@@ -27,7 +27,7 @@ struct options {
 	enum plan_tls tls;
 	struct tlsclient_settings tls_settings;
 	int cpu;
-	bool evenly, verify, spread, count_syscalls, json, quiet;
+	bool evenly, verify, lenient, spread, count_syscalls, json, quiet;
 };
 
 /* Read and check it; wrong usage ends the program with EX_USAGE, --help with 0. */

@@ -328,6 +328,7 @@ worker_make_memory(struct worker *w)
 	if (m == NULL)
 		return false;
 	m->source = plan->source;
+	m->lenient = plan->lenient;
 	if (plan->mix->looks_at_unique_ids) {
 		m->last_unique_ids = calloc(plan->users, sizeof(*m->last_unique_ids));
 		if (m->last_unique_ids == NULL)

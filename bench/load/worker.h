@@ -41,6 +41,7 @@ struct plan {
 	struct tlsclient_settings tls_settings;
 	const struct source *source; /* NULL: there is none */
 	bool verify;                 /* messages against it */
+	bool lenient;                /* announced octets are not held against a server */
 	bool spread;                 /* source addresses all over 127.0.0.0/8 */
 	int cpu;                     /* of the first worker, the next ones follow; -1: not pinned */
 	uint64_t slot_ns;            /* length of a slot of the tally */
