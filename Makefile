@@ -169,3 +169,13 @@ BENCH_PURE := $(patsubst %,$(BUILD)/bench/load/%.o,mix client client_lines compa
 $(BUILD)/tests/unit/test_mix: $(BENCH_PURE)
 $(BUILD)/tests/unit/test_compare: $(BENCH_PURE)
 $(BUILD)/tests/unit/test_arrivals: $(BUILD)/bench/load/arrivals.o
+
+.PHONY: figures bench bench-compare
+figures:			## the promised figures, into docs/PERFORMANCE.md: about 5 minutes
+	@bench/figures
+
+bench:				## ringpost and the floor, into bench/results: about 4 minutes
+	@bench/run
+
+bench-compare:			## the same beside Dovecot, Courier, Cyrus and popa3d: about 20 minutes
+	@bench/run --compare
