@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/ecc.h>
 
 struct tlsclient_context {
 	WOLFSSL_CTX *ctx;
@@ -109,6 +110,14 @@ tlsclient_context_free(struct tlsclient_context *x)
 	wolfSSL_SESSION_free(x->last);
 	wolfSSL_CTX_free(x->ctx);
 	free(x);
+}
+
+void
+tlsclient_end_thread(void)
+{
+#ifdef FP_ECC
+	wc_ecc_fp_free(); /* tables of multiples, 800 KiB */
+#endif
 }
 
 struct tlsclient *

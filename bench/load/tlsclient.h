@@ -26,6 +26,9 @@ struct tlsclient;
 struct tlsclient_context *tlsclient_context_make(const struct tlsclient_settings *settings);
 void tlsclient_context_free(struct tlsclient_context *x);
 
+/* Give back what wolfSSL keeps for the calling thread, before that ends. */
+void tlsclient_end_thread(void);
+
 /* A new session; NULL: no memory. */
 struct tlsclient *tlsclient_make(struct tlsclient_context *x);
 /* Forget it; its ticket stays with the context if the session went well. */

@@ -294,6 +294,8 @@ worker_run(void *arg)
 		io_uring_queue_exit(&w->ring);
 	}
 	w->tally.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	if (w->tls != NULL)
+		tlsclient_end_thread();
 	atomic_store(&w->done, true);
 	return NULL;
 }
