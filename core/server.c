@@ -25,6 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG        4096
@@ -138,14 +139,30 @@ open_socket(const struct settings_listener *at, int *fd_out)
 	return EX_OK;
 }
 
+/* The kernel takes a moment to close the sockets of a server that was killed. */
+static int
+check_free(const struct settings_listener *at)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+	int error;
+
+	for (int tries = 0; tries < 20; tries++) {
+		error = listener_check_free(
+			(const struct sockaddr *)&at->address, at->address_octets);
+		if (error != -EADDRINUSE)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return error;
+}
+
 static int
 check_ports(const struct settings *settings)
 {
 	for (unsigned i = 0; i < settings->listener_count; i++) {
 		const struct settings_listener *at = &settings->listeners[i];
 
-		if (listener_check_free((const struct sockaddr *)&at->address,
-			    at->address_octets) == -EADDRINUSE)
+		if (check_free(at) == -EADDRINUSE)
 			return fail(EX_UNAVAILABLE,
 				"%s (listener \"%s\") is in use by another program: stop it, or "
 				"choose another address",

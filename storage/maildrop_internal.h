@@ -14,10 +14,8 @@
 #include "storage/maildrop.h"
 
 /* Locks on single octets of the log (fcntl(2), F_OFD_SETLK): they lock nothing but each other. */
-#define MAILDROP_LOCK_WRITE 0u /* exclusive: the right to change the maildrop */
-#define MAILDROP_LOCK_READ                                                                         \
-	1u /* shared: a snapshot is in use; exclusive: holes are being punched                     \
-	    */
+#define MAILDROP_LOCK_WRITE     0u /* exclusive: the right to change the maildrop */
+#define MAILDROP_LOCK_READ      1u /* shared: a snapshot is in use; exclusive: holes are being punched */
 
 #define MAILDROP_FILE_MODE      0600
 #define MAILDROP_DIRECTORY_MODE 0700
