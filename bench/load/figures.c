@@ -3,7 +3,8 @@
  */
 #include "bench/load/report.h"
 
-/* Of a core: above it the generator had no time left, and the rates are its own. */
+/* Of a core, used and waited for: above it the generator had no time left, and the rates are its
+ * own. */
 static const double bottleneck_share = 0.95;
 
 static double
@@ -61,7 +62,8 @@ figures_of(const struct report *r, struct figures *figures_out)
 	f.mb_per_s = ratio((double)t->octets / 1e6, f.seconds);
 	f.handshakes_per_s = ratio((double)t->handshakes, f.seconds);
 	f.generator_share = ratio((double)r->busiest_ns, (double)r->elapsed_ns);
-	f.generator_was_bottleneck = f.generator_share > bottleneck_share;
+	f.generator_waiting = ratio((double)r->busiest_waiting_ns, (double)r->elapsed_ns);
+	f.generator_was_bottleneck = f.generator_share + f.generator_waiting > bottleneck_share;
 	if (r->before != NULL)
 		figures_of_server(r, &f);
 	if (r->held_first != NULL)

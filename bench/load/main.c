@@ -32,7 +32,7 @@ struct bench {
 	struct mix mix;
 	struct worker *workers[THREADS_MAX];
 	struct tally tally;
-	uint64_t elapsed_ns, busiest_ns;
+	uint64_t elapsed_ns, busiest_ns, busiest_waiting_ns;
 	struct target_sample before, held_first, held_last, after;
 	uint64_t peak_pss_octets, memory_at;
 	struct source *source;
@@ -261,7 +261,7 @@ static void
 bench_join_round(struct bench *b)
 {
 	memset(&b->tally, 0, sizeof(b->tally));
-	b->busiest_ns = 0;
+	b->busiest_ns = b->busiest_waiting_ns = 0;
 	for (unsigned i = 0; i < b->plan.threads; i++) {
 		int error = worker_join(b->workers[i]);
 		const struct tally *t = worker_tally(b->workers[i]);
@@ -269,8 +269,10 @@ bench_join_round(struct bench *b)
 		if (error != 0)
 			die(EX_OSERR, "generator", strerror(-error));
 		tally_add(&b->tally, t);
-		if (t->cpu_ns > b->busiest_ns)
+		if (t->cpu_ns + t->waiting_ns > b->busiest_ns + b->busiest_waiting_ns) {
 			b->busiest_ns = t->cpu_ns;
+			b->busiest_waiting_ns = t->waiting_ns;
+		}
 	}
 }
 
@@ -402,6 +404,7 @@ bench_report(const struct bench *b)
 		.tally = &b->tally,
 		.elapsed_ns = b->elapsed_ns,
 		.busiest_ns = b->busiest_ns,
+		.busiest_waiting_ns = b->busiest_waiting_ns,
 		.before = sampled ? &b->before : NULL,
 		.after = sampled ? &b->after : NULL,
 		.peak_pss_octets = b->peak_pss_octets,

@@ -141,4 +141,7 @@ report_print(const struct report *r, FILE *to)
 		f.generator_was_bottleneck
 			? ": it was the bottleneck, the rates are its own (CPU per session stands)"
 			: "");
+	if (f.generator_waiting > 0.05)
+		fprintf(to, "               %10.0f %% of the time others had that core\n",
+			f.generator_waiting * 100);
 }

@@ -20,7 +20,8 @@ struct report {
 	const char *command; /* as it was typed */
 	const struct tally *tally;
 	uint64_t elapsed_ns; /* of the measured round */
-	uint64_t busiest_ns; /* CPU of the busiest of the generator's threads */
+	/* of the generator's busiest thread: CPU, and waiting for a core that others had */
+	uint64_t busiest_ns, busiest_waiting_ns;
 
 	const struct target_sample *before, *after; /* of the server; NULL: not asked for */
 	uint64_t peak_pss_octets;                   /* of the samples in between too */
@@ -34,7 +35,7 @@ struct report {
 struct figures {
 	double seconds;
 	double sessions_per_s, connections_per_s, messages_per_s, mb_per_s, handshakes_per_s;
-	double generator_share; /* of one core, the busiest thread */
+	double generator_share, generator_waiting; /* of one core, the busiest thread */
 	bool generator_was_bottleneck;
 	double cpu_us_per_session, cpu_us_per_message, cpu_us_per_mb, cpu_share, user_share;
 	double switches_per_session;

@@ -193,13 +193,14 @@ json_of(const struct report *r)
 	json_t *all;
 
 	figures_of(r, &f);
-	all = json_pack("{s:o, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:o, s:{s:f, s:b}}",
-		"run", json_run(r), "seconds", f.seconds, "sessions", (json_int_t)t->sessions,
-		"messages", (json_int_t)t->messages, "octets", (json_int_t)t->octets,
-		"sessions_per_s", f.sessions_per_s, "connections_per_s", f.connections_per_s,
-		"messages_per_s", f.messages_per_s, "mb_per_s", f.mb_per_s, "latency",
-		json_latencies(t), "errors", json_faults(t), "generator", "cores",
-		f.generator_share, "bottleneck", (int)f.generator_was_bottleneck);
+	all = json_pack(
+		"{s:o, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:o, s:{s:f, s:f, s:b}}", "run",
+		json_run(r), "seconds", f.seconds, "sessions", (json_int_t)t->sessions, "messages",
+		(json_int_t)t->messages, "octets", (json_int_t)t->octets, "sessions_per_s",
+		f.sessions_per_s, "connections_per_s", f.connections_per_s, "messages_per_s",
+		f.messages_per_s, "mb_per_s", f.mb_per_s, "latency", json_latencies(t), "errors",
+		json_faults(t), "generator", "cores", f.generator_share, "waiting",
+		f.generator_waiting, "bottleneck", (int)f.generator_was_bottleneck);
 	if (all == NULL)
 		return NULL;
 	json_object_set_new(all, "course", json_course(r));

@@ -22,6 +22,7 @@ tally_add(struct tally *into, const struct tally *from)
 	into->messages += from->messages;
 	into->octets += from->octets;
 	into->cpu_ns += from->cpu_ns;
+	into->waiting_ns += from->waiting_ns;
 	into->handshakes += from->handshakes;
 	into->resumed += from->resumed;
 	if (into->tls[0] == '\0')

@@ -31,8 +31,9 @@ struct tally {
 	uint64_t messages; /* fetched, or delivered, one for each recipient */
 	uint64_t octets;   /* received, and of messages delivered */
 	uint64_t handshakes, resumed;
-	char tls[64];    /* version and cipher of the first handshake */
-	uint64_t cpu_ns; /* of the generator's thread */
+	char tls[64];        /* version and cipher of the first handshake */
+	uint64_t cpu_ns;     /* of the generator's thread */
+	uint64_t waiting_ns; /* it could have run, and others had its core */
 	uint64_t faults[CLIENT_FAULT_COUNT];
 	char first_fault[160];
 	struct histogram latency[MIX_VERB_COUNT]; /* from command (or connect) to the reply's end */

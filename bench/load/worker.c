@@ -281,6 +281,21 @@ worker_pin(const struct worker *w)
 	(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+/* How long this thread stood in line for its core; 0 where the kernel does not say. */
+static uint64_t
+thread_waiting_ns(void)
+{
+	FILE *from = fopen("/proc/thread-self/schedstat", "re");
+	unsigned long long waiting = 0;
+
+	if (from == NULL)
+		return 0;
+	if (fscanf(from, "%*u %llu", &waiting) != 1)
+		waiting = 0;
+	fclose(from);
+	return waiting;
+}
+
 static void *
 worker_run(void *arg)
 {
@@ -294,6 +309,7 @@ worker_run(void *arg)
 		io_uring_queue_exit(&w->ring);
 	}
 	w->tally.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	w->tally.waiting_ns = thread_waiting_ns();
 	if (w->tls != NULL)
 		tlsclient_end_thread();
 	atomic_store(&w->done, true);
