@@ -114,6 +114,12 @@ class Peer(Server):
                  "--dir", self.work])
 
 
+def end_on_signal():
+    """SIGTERM ends a script as Ctrl-C does: servers are stopped, folders removed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))
+
+
 def stop_all():
     for server in list(Server.running):
         server.stop()
