@@ -185,6 +185,7 @@ client_must_hear(const struct client *c, enum mix_verb verb)
 {
 	switch (verb) {
 	case MIX_CONNECT:
+	case MIX_PASS: /* servers that hand over to another process lose what came with it */
 	case MIX_STLS:
 	case MIX_STAT:
 	case MIX_LHLO:
@@ -200,7 +201,6 @@ client_must_hear(const struct client *c, enum mix_verb verb)
 	case MIX_TLS:
 	case MIX_CAPA:
 	case MIX_USER:
-	case MIX_PASS:
 	case MIX_RETR:
 	case MIX_TOP:
 	case MIX_DELE:

@@ -482,8 +482,8 @@ pipelined_commands_wait_for_what_they_depend_on(void **state)
 		const char *reply, *commands;
 		unsigned count;
 	} turns[] = {
-		{ "+OK hello\r\n", "USER u\r\nPASS p\r\nSTAT\r\n", 3 },
-		{ "+OK\r\n+OK\r\n", "", 0 },
+		{ "+OK hello\r\n", "USER u\r\nPASS p\r\n", 2 },
+		{ "+OK\r\n+OK\r\n", "STAT\r\n", 1 },
 		{ "+OK 3 6\r\n", "RETR 1\r\nRETR 2\r\nRETR 3\r\nDELE 1\r\n", 4 },
 		{ "+OK 2\r\n\r\n.\r\n", "", 0 },
 		{ "+OK 2\r\n\r\n.\r\n+OK 2\r\n", "DELE 2\r\nDELE 3\r\n", 2 },
