@@ -12,11 +12,14 @@
  *     retr-all           RETR 1, RETR 2, ...
  *     retr-one           RETR of one message by chance
  *     retr-largest       RETR of the largest that LIST showed
- *     retr-new K         RETR of what came since the user's last session, by UIDL, and of the last
- * K messages as if they had come since (real mail does come; K may be 0) top-all K          TOP 1
- * K, TOP 2 K, ... dele-all           DELE 1, DELE 2, ... 30% retr-all       the step in 30 of 100
- * sessions, of those that go through the messages hold               stay connected until the
- * measured time is over quit               and wait until the server has closed
+ *     retr-new K         RETR of what came since the user's last session, by UIDL, and of the
+ *                        last K messages as if they had come since (real mail does come; K may
+ *                        be 0)
+ *     top-all K          TOP 1 K, TOP 2 K, ...
+ *     dele-all           DELE 1, DELE 2, ...
+ *     30% retr-all       the step in 30 of 100 sessions, of those that go through the messages
+ *     hold               stay connected until the measured time is over
+ *     quit               and wait until the server has closed
  *
  * and for delivery by LMTP, which is another dialogue from the greeting on:
  *
