@@ -53,8 +53,8 @@ struct service {
 	uint8_t peer_address[16];
 	uint64_t ticket;
 	uint64_t started_ms;
-	enum service_wait wait;
-	enum service_end end;
+	uint8_t wait; /* enum service_wait */
+	uint8_t end;  /* enum service_end */
 };
 
 /* A connection from `peer` was accepted on `door` and counted (guests_enter()).  It is the

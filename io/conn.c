@@ -211,7 +211,6 @@ receive_done(struct op *op, int result, uint32_t flags)
 	c->receive_in_flight = false;
 	c->more_is_there = (flags & OP_SOCKET_NONEMPTY) != 0;
 	if (result > 0 && c->state == CONN_OPEN && !c->close_when_drained) {
-		c->octets_received += (uint64_t)result;
 		note_progress(c);
 		c->ops->received(c, ring_received(ring, result, flags));
 		ring_give_back(ring, flags);

@@ -57,10 +57,9 @@ struct conn {
 	struct op close_op;
 	struct timer timer;
 	uint64_t deadline_ms;
-	uint64_t octets_received;
 	uint32_t limit_ms; /* 0: the deadline stands; else it moves with every progress */
 	int fd;
-	enum conn_state state;
+	uint8_t state; /* enum conn_state */
 	bool receive_in_flight;
 	bool more_is_there; /* the last receive left octets in the socket */
 	bool close_in_flight;

@@ -51,7 +51,7 @@ static void
 op_done(struct op *op, int result, uint32_t flags)
 {
 	struct outq *q = container_of(op, struct outq, op);
-	enum outq_doing did = q->doing;
+	enum outq_doing did = (enum outq_doing)q->doing;
 
 	(void)flags;
 	q->doing = OUTQ_NOTHING;
@@ -316,7 +316,7 @@ outq_flush(struct outq *q)
 bool
 outq_stop(struct outq *q)
 {
-	switch (q->doing) {
+	switch ((enum outq_doing)q->doing) {
 	case OUTQ_NOTHING:
 		break;
 	case OUTQ_WAITING:

@@ -28,7 +28,7 @@ struct outq {
 	/* Something moved or failed (error < 0): flush again, or end the connection. */
 	void (*moved)(struct outq *q, int error);
 	int fd;
-	enum outq_doing doing;
+	uint8_t doing; /* enum outq_doing */
 	bool corked;
 };
 

@@ -32,7 +32,7 @@ void login_cache_destroy(struct login_cache *c);
 
 /* The proof of a login: account's canonical address, secret as given, account's stored hash.  0, or
  * -EIO: the digest could not be made, verify without the cache. */
-int login_cache_prove(struct login_cache *c, struct span address, struct span secret,
+int login_cache_prove(const struct login_cache *c, struct span address, struct span secret,
 	struct span stored_hash, struct login_proof *proof_out);
 
 /* Was this login good within the time limit?  `now_ms` is a clock that never goes back. */

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,20 +63,32 @@ line_put(struct line *l, struct span text)
 	l->length += text.length;
 }
 
+static bool
+is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
 static void
 line_put_escaped(struct line *l, struct span text)
 {
 	static const char digits[] = "0123456789abcdef";
 
 	line_put(l, SPAN("\""));
-	for (size_t i = 0; i < text.length && !l->cut; i++) {
-		unsigned char c = (unsigned char)text.at[i];
-		char hex[] = { '\\', 'x', digits[c >> 4], digits[c & 15] };
+	while (text.length > 0 && !l->cut) {
+		size_t plain = 0;
 
-		if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\')
-			line_put(l, span_of(&text.at[i], 1));
-		else
+		while (plain < text.length && is_plain(text.at[plain]))
+			plain++;
+		line_put(l, span_of(text.at, plain));
+		text = span_after(text, plain);
+		if (text.length > 0) {
+			unsigned char c = (unsigned char)text.at[0];
+			char hex[] = { '\\', 'x', digits[c >> 4], digits[c & 15] };
+
 			line_put(l, span_of(hex, sizeof(hex)));
+			text = span_after(text, 1);
+		}
 	}
 	line_put(l, SPAN("\""));
 }
@@ -85,17 +96,14 @@ line_put_escaped(struct line *l, struct span text)
 static void
 line_put_field(struct line *l, const struct kv *field)
 {
-	char number[24];
+	char number[SPAN_U64_DIGITS_MAX];
 
 	line_put(l, SPAN(" "));
 	line_put(l, span_of_string(field->key));
 	line_put(l, SPAN("="));
 	switch (field->type) {
 	case KV_U64:
-		line_put(l,
-			span_of(number,
-				(size_t)snprintf(number, sizeof(number), "%llu",
-					(unsigned long long)field->number)));
+		line_put(l, span_of(number, span_put_u64(field->number, number)));
 		break;
 	case KV_SPAN:
 		line_put_escaped(l, field->text);

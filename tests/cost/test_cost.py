@@ -21,9 +21,9 @@ MESSAGES = 50
 
 LOGIN_SYSTEM_CALLS = 4.0     # with 64 connections
 RETR_SYSTEM_CALLS = 2.0      # each of a session that fetches 50 messages of 4 KiB one by one
-LOGIN_INSTRUCTIONS = 21500   # of which 14,000 make the keyed digest of the good-login cache
-POLL_INSTRUCTIONS = 92000    # UIDL and LIST of 100 messages
-IDLE_OCTETS = 640            # of user memory for each logged-in connection
+LOGIN_INSTRUCTIONS = 12500   # of which 5,000 make the keyed digest of the good-login cache
+POLL_INSTRUCTIONS = 83000    # UIDL and LIST of 100 messages
+IDLE_OCTETS = 512            # of user memory for each logged-in connection
 
 
 def instructions(mix, sessions):
