@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 
-#define PAGE_OCTETS 65536u
-#define ALIGNMENT   16u
+#define PAGE_OCTETS                                                                                \
+	(256u * 1024) /* large, for malloc() may pad what it gives by a page of its own */
+#define ALIGNMENT 16u
 
 struct slab_free {
 	struct slab_free *next;
@@ -43,9 +44,11 @@ slab_destroy(struct slab *s)
 		free(page);
 	}
 	s->free = NULL;
+	s->fresh_count = 0;
 	s->blocks_made = 0;
 }
 
+/* A page of fresh blocks; none at the limit or without memory. */
 static void
 slab_grow(struct slab *s)
 {
@@ -62,26 +65,36 @@ slab_grow(struct slab *s)
 	page->next = s->pages;
 	s->pages = page;
 	s->blocks_made += count;
-	while (count-- > 0) {
-		struct slab_free *block = (void *)(page->blocks + count * s->block_octets);
+	s->fresh = page->blocks;
+	s->fresh_count = count;
+}
 
-		block->next = s->free;
-		s->free = block;
-	}
+static void *
+take_fresh(struct slab *s)
+{
+	void *block = s->fresh;
+
+	if (s->fresh_count == 0)
+		return NULL;
+	s->fresh += s->block_octets;
+	s->fresh_count--;
+	return block;
 }
 
 void *
 slab_take(struct slab *s)
 {
-	struct slab_free *block;
+	struct slab_free *block = s->free;
 
-	if (s->free == NULL)
-		slab_grow(s);
-	block = s->free;
-	if (block == NULL)
-		return NULL;
-	s->free = block->next;
-	s->blocks_taken++;
+	if (block != NULL) {
+		s->free = block->next;
+	} else {
+		if (s->fresh_count == 0)
+			slab_grow(s);
+		block = take_fresh(s);
+	}
+	if (block != NULL)
+		s->blocks_taken++;
 	return block;
 }
 

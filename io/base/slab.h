@@ -23,6 +23,8 @@ struct slab {
 	uint32_t blocks_taken;
 	uint32_t blocks_per_page;
 	struct slab_free *free;
+	char *fresh; /* blocks of the newest page that were never taken */
+	uint32_t fresh_count;
 	struct slab_page *pages;
 };
 
