@@ -168,7 +168,8 @@ const struct setting settings_rows[] = {
 			 "the server does." },
 	{ TEXT(tls_client_ca, "", 0, 4095, fault_of_text),
 	  .explanation = "File with certificates of authorities in PEM form: clients are asked for a "
-			 "certificate, and one that is shown must come from them. Empty: nobody is asked." },
+			 "certificate, and one that is shown must be issued by one of them (name those "
+			 "between root and client too). Empty: nobody is asked." },
 	{ YES_NO(tls_client_required, "no"),
 	  .explanation = "With `tls_client_ca`: who shows no certificate is refused." },
 	{ .name = FIELD(ktls), .kind = SETTING_CHOICE, .fallback = "auto", .words = ktls_words,

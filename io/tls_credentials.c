@@ -16,13 +16,17 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wolfssl/openssl/evp.h>
+#include <wolfssl/openssl/pem.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
-#define FILE_OCTETS_MAX   (256 * 1024)
-#define CHAIN_OCTETS_MAX  32768u /* a server's flight fits one output buffer */
-#define SECRET_OCTETS_MIN 32u
+#define FILE_OCTETS_MAX      (256 * 1024)
+#define CHAIN_OCTETS_MAX     32768u /* a server's flight fits one output buffer */
+#define SECRET_OCTETS_MIN    32u
+#define SIGNATURE_OCTETS_MAX 2048 /* RSA of 16,384 bits */
+#define PROOF                "what is signed"
 
 __attribute__((format(printf, 3, 4))) static int
 fail(int error, char why[TLS_WHY_OCTETS], const char *format, ...)
@@ -161,6 +165,55 @@ read_certificate(struct tls_identity *i, char why[TLS_WHY_OCTETS])
 	return 0;
 }
 
+static int
+sign(WOLFSSL_EVP_PKEY *key, unsigned char *signature, size_t *length)
+{
+	WOLFSSL_EVP_MD_CTX *md = wolfSSL_EVP_MD_CTX_new();
+	int good = md != NULL &&
+		wolfSSL_EVP_DigestSignInit(md, NULL, wolfSSL_EVP_sha256(), NULL, key) == 1 &&
+		wolfSSL_EVP_DigestSignUpdate(md, PROOF, sizeof(PROOF)) == 1 &&
+		wolfSSL_EVP_DigestSignFinal(md, signature, length) == 1;
+
+	wolfSSL_EVP_MD_CTX_free(md);
+	return good;
+}
+
+static int
+verify(WOLFSSL_EVP_PKEY *key, const unsigned char *signature, size_t length)
+{
+	WOLFSSL_EVP_MD_CTX *md = wolfSSL_EVP_MD_CTX_new();
+	int good = md != NULL &&
+		wolfSSL_EVP_DigestVerifyInit(md, NULL, wolfSSL_EVP_sha256(), NULL, key) == 1 &&
+		wolfSSL_EVP_DigestVerifyUpdate(md, PROOF, sizeof(PROOF)) == 1 &&
+		wolfSSL_EVP_DigestVerifyFinal(md, signature, length) == 1;
+
+	wolfSSL_EVP_MD_CTX_free(md);
+	return good;
+}
+
+/* What the key signs the certificate verifies.  (wolfSSL_CTX_check_private_key() of 5.5.4 finds any
+ * ECDSA key good for any certificate.) */
+static bool
+is_pair(const struct tls_identity *i)
+{
+	WOLFSSL_BIO *bio = wolfSSL_BIO_new_mem_buf(i->key, (int)i->key_octets);
+	WOLFSSL_X509 *x509 = wolfSSL_X509_load_certificate_buffer(
+		(const unsigned char *)i->chain, (int)i->chain_octets, WOLFSSL_FILETYPE_PEM);
+	WOLFSSL_EVP_PKEY *own = wolfSSL_PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	WOLFSSL_EVP_PKEY *shown = wolfSSL_X509_get_pubkey(x509);
+	unsigned char signature[SIGNATURE_OCTETS_MAX];
+	size_t length = sizeof(signature);
+	bool good = own != NULL && shown != NULL && sign(own, signature, &length) &&
+		verify(shown, signature, length);
+
+	wolfSSL_EVP_PKEY_free(own);
+	wolfSSL_EVP_PKEY_free(shown);
+	wolfSSL_X509_free(x509);
+	wolfSSL_BIO_free(bio);
+	wolfSSL_ERR_clear_error();
+	return good;
+}
+
 /* A context of our own shows whether all fits together. */
 static int
 check_pair(const struct tls_identity *i, char why[TLS_WHY_OCTETS])
@@ -179,7 +232,7 @@ check_pair(const struct tls_identity *i, char why[TLS_WHY_OCTETS])
 		error = fail(-EINVAL, why,
 			"%s: it holds no private key in PEM form without a passphrase",
 			i->key_path);
-	else if (wolfSSL_CTX_check_private_key(ctx) != WOLFSSL_SUCCESS)
+	else if (!is_pair(i))
 		error = fail(-EINVAL, why, "%s: this key does not belong to the certificate in %s",
 			i->key_path, i->certificate_path);
 	wolfSSL_CTX_free(ctx);

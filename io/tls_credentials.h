@@ -64,6 +64,10 @@ int tls_credentials_load(const struct tls_files *files, char why[TLS_WHY_OCTETS]
 struct tls_credentials *tls_credentials_share(struct tls_credentials *c);
 void tls_credentials_release(struct tls_credentials *c);
 
+/* Each certificate of the chain is signed by the one behind it.  0 and how many there are, or
+ * -EINVAL and in `why` which one is not. */
+int tls_chain_check(const struct tls_identity *i, unsigned *length_out, char why[TLS_WHY_OCTETS]);
+
 /* Does a name of the certificate ("*.example.org" stands for one label, RFC 6125) fit `host`? */
 bool tls_name_fits(const char *name, struct span host);
 

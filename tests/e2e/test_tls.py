@@ -326,14 +326,14 @@ class Handshake(TlsCase):
             self.assertEqual(shown("one.example.org", version, *rsa_only), file_of(first))
 
     def test_a_chain_is_sent_whole(self):
-        chain, key, root = tls.issued(HOST)
+        chain, key, root, _ = tls.issued(HOST)
         site = self.tls_site(pairs=[(chain, key)])
         for version in (TLS12, TLS13):
             self.pop(site, context=tls.context(version, trusts=root)).login().ok("QUIT")
 
     def test_client_certificates(self):
-        chain, key, root = tls.issued("alice")
-        site = self.tls_site(tls_client_ca='"%s"' % root, tls_client_required="yes")
+        chain, key, _, authorities = tls.issued("alice")
+        site = self.tls_site(tls_client_ca='"%s"' % authorities, tls_client_required="yes")
         for version in (TLS12, TLS13):
             with self.assertRaises((ssl.SSLError, ConnectionResetError, AssertionError)):
                 self.pop(site, context=tls.context(version)).login()
@@ -467,6 +467,29 @@ class Reload(TlsCase):
             said = done.stderr.decode()
             self.assertEqual(len(said.strip().splitlines()), 1, said)
             self.assertIn(word, said)
+
+
+class Check(TlsCase):
+    def test_it_says_what_is_there_and_what_is_wrong(self):
+        chain, key, root, _ = tls.issued(HOST)
+        site = self.tls_site(start=False, pairs=[(chain, key), tls.certificate("b.example.org", "rsa")])
+        done = site.ringpost("tls", "check")
+        said = done.stdout.decode()
+        self.assertRegex(said, r"ECDSA, 2 in its chain, until \d{4}-.* \((29|30) days\), for %s\n" % HOST)
+        self.assertRegex(said, r"RSA, 1 in its chain, .* for b\.example\.org\n")
+        torn = os.path.join(tls.directory(), "torn.pem")
+        with open(torn, "wb") as f:
+            for path in (chain, root, tls.certificate("c")[0]):
+                with open(path, "rb") as part:
+                    f.write(part.read())
+        for pair, word in (((torn, key), "certificate 3 is not signed"),
+                           ((chain, tls.certificate("b")[1]), "does not belong"),
+                           (tls.certificate(HOST, days=-1), "expired")):
+            site.settings.update(tls.settings(pair))
+            site.write_config()
+            done = site.ringpost("tls", "check", check=False)
+            self.assertEqual(done.returncode, 65, done.stderr)
+            self.assertIn(word, done.stderr.decode())
 
 
 class Clients(TlsCase):

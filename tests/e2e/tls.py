@@ -36,14 +36,17 @@ def certificate(name, kind="ecdsa", days=30, more=()):
     if key not in _made:
         base = os.path.join(directory(), "%d" % len(_made))
         _openssl("req", "-x509", *_new_key(kind), "-nodes", "-keyout", base + ".key", "-out",
-                 base + ".pem", "-days", str(days), "-subj", "/CN=" + name, "-addext",
+                 base + ".pem", "-days", "30", "-subj", "/CN=" + name, "-addext",
                  "subjectAltName=" + ",".join("DNS:" + n for n in (name, *more)))
+        if days != 30:  # `req` knows no days in the past
+            _openssl("x509", "-in", base + ".pem", "-signkey", base + ".key", "-days", str(days),
+                     "-out", base + ".pem")
         _made[key] = base + ".pem", base + ".key"
     return _made[key]
 
 
 def issued(name, kind="ecdsa"):
-    """(certificate with its chain, key, root): issued by an intermediate authority of a root."""
+    """(certificate with its chain, key, root, all authorities): issued by an intermediate authority of a root."""
     key = ("issued", name, kind)
     if key not in _made:
         base = os.path.join(directory(), "%d" % len(_made))
@@ -53,7 +56,7 @@ def issued(name, kind="ecdsa"):
                 ("middle", "/CN=middle", "root", "basicConstraints=critical,CA:TRUE"),
                 ("leaf", "/CN=" + name, "middle", "subjectAltName=DNS:" + name)):
             with open(base + ".ext", "w") as f:
-                f.write(extra + "\n")
+                f.write(extra + "\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
             _openssl("req", *_new_key(kind), "-nodes", "-keyout", "%s.%s.key" % (base, part), "-out",
                      base + ".csr", "-subj", subject)
             _openssl("x509", "-req", "-in", base + ".csr", "-CA", "%s.%s.pem" % (base, issuer),
@@ -63,7 +66,12 @@ def issued(name, kind="ecdsa"):
             for part in ("leaf", "middle"):
                 with open("%s.%s.pem" % (base, part), "rb") as f:
                     chain.write(f.read())
-        _made[key] = base + ".chain.pem", base + ".leaf.key", base + ".root.pem"
+        with open(base + ".authorities.pem", "wb") as authorities:
+            for part in ("root", "middle"):
+                with open("%s.%s.pem" % (base, part), "rb") as f:
+                    authorities.write(f.read())
+        _made[key] = (base + ".chain.pem", base + ".leaf.key", base + ".root.pem",
+                      base + ".authorities.pem")
     return _made[key]
 
 
