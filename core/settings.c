@@ -161,7 +161,7 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	const struct setting *row = find_row(settings_rows, settings_row_count, opt->name);
 	char why[SETTING_WHY_OCTETS];
 
-	if (row->kind != SETTING_TEXTS || cfg_opt_size(opt) == 0) /* a list comes one by one */
+	if (row->kind != SETTING_TEXTS) /* a list comes one by one, and a second one adds to it */
 		note_line(row, cfg->line);
 	if (!setting_read(row, text, loading->settings, why))
 		mistake_in_value(cfg->line, row, text, why);
