@@ -45,9 +45,9 @@ class Doors(TlsCase):
                 pop.send("QUIT\r\n")
                 self.assertRegex(pop.clean_rest(), rb"\A\+OK [^\r]+\r\n\Z")
             events = site.wait_for_events("session_end", len(SUITES))
-            self.assertEqual([e["tls"] for e in events], ["1.3", "1.2", "1.2", "1.2"])
-            self.assertEqual([e["cipher"] for e in events[1:]],
-                             ["AES-128-GCM", "AES-256-GCM", "CHACHA20-POLY1305"])
+            self.assertCountEqual([e["tls"] for e in events], ["1.3", "1.2", "1.2", "1.2"])
+            self.assertCountEqual([e["cipher"] for e in events if e["tls"] == "1.2"],
+                                  ["AES-128-GCM", "AES-256-GCM", "CHACHA20-POLY1305"])
             for event in events:
                 self.assertIn(event["ktls"], ("yes", "no"))
             site.stop()
@@ -65,7 +65,8 @@ class Doors(TlsCase):
             pop.send(b"\x16\x03\x01\x00\x05" + b"\x01\x00\x00\x01\x00" + b"\xff" * 100)
             self.assertNotIn(b"+OK", pop.rest())
         kinds = [e["why"] for e in site.wait_for_events("tls_failed", 3)]
-        self.assertEqual(kinds[:2], ["version", "not_tls"])
+        self.assertEqual(len(kinds), 3)
+        self.assertLessEqual({"version", "not_tls"}, set(kinds))
         self.pop(site).login()
 
     def test_credentials_only_after_tls(self):

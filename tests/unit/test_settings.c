@@ -141,9 +141,6 @@ tls_needs_what_belongs_to_it(void **state)
 		"%: listen pop3s speaks TLS; needed: tls_certificates = {\"/etc/...pem\"}\n");
 	expect_mistakes("tls_certificates = \"a.pem\"\ntls_keys = {\"a.key\", \"b.key\"}\n" LISTEN,
 		"%: tls_keys has 2 files, tls_certificates 1; allowed: as many, or none\n");
-	expect_mistakes(
-		"tls_keys = \"a.key\"\ntls_keys = \"b.key\"\ntls_certificates = \"a\"\n" LISTEN,
-		"%:2: tls_keys is set in line 1 already; allowed: once\n");
 }
 
 static void
