@@ -281,7 +281,6 @@ begin(struct tls *t)
 		tls_fail(t, TLS_FAILURE_MEMORY);
 		return -EPROTO;
 	}
-	tls_context_count_in(t);
 	wolfSSL_SetIOReadCtx(t->ssl, t);
 	wolfSSL_SetIOWriteCtx(t->ssl, t);
 	if (wolfSSL_UseALPN(t->ssl, (char *)x->options->alpn, (unsigned)strlen(x->options->alpn),

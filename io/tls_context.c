@@ -196,23 +196,28 @@ pump_runs(struct deferred *pump)
 		loop_defer(x->loop, &x->pump);
 }
 
+/* Its next step runs soon; the first one counts the handshake in. */
+static void
+let_in(struct tls *t)
+{
+	struct tls_context *x = t->context;
+
+	x->handshaking += !t->is_counted;
+	t->is_counted = true;
+	list_append(&x->waiting, &t->turn.item);
+	loop_defer(x->loop, &x->pump);
+}
+
 void
 tls_want_turn(struct tls *t)
 {
 	struct tls_context *x = t->context;
-	bool must_wait = t->ssl == NULL && x->handshaking >= x->options->handshakes_max;
 
 	list_remove(&t->turn.item);
-	list_append(must_wait ? &x->held_back : &x->waiting, &t->turn.item);
-	if (!must_wait)
-		loop_defer(x->loop, &x->pump);
-}
-
-void
-tls_context_count_in(struct tls *t)
-{
-	t->is_counted = true;
-	t->context->handshaking++;
+	if (!t->is_counted && x->handshaking >= x->options->handshakes_max)
+		list_append(&x->held_back, &t->turn.item);
+	else
+		let_in(t);
 }
 
 void
@@ -226,10 +231,8 @@ tls_context_count_out(struct tls *t)
 	t->is_counted = false;
 	x->handshaking--;
 	next = list_take_first(&x->held_back);
-	if (next != NULL) {
-		list_append(&x->waiting, next);
-		loop_defer(x->loop, &x->pump);
-	}
+	if (next != NULL)
+		let_in(container_of(container_of(next, struct deferred, item), struct tls, turn));
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

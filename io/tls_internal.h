@@ -16,8 +16,7 @@
 int tls_get_input(struct WOLFSSL *ssl, char *to, int size, void *session);
 int tls_put_output(struct WOLFSSL *ssl, char *octets, int length, void *session);
 
-/* A handshake is under way; it is not any more. */
-void tls_context_count_in(struct tls *t);
+/* A handshake is not under way any more: the next one may begin. */
 void tls_context_count_out(struct tls *t);
 
 #endif
