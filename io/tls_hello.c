@@ -103,11 +103,30 @@ read_signatures(struct span extension, struct tls_hello *hello)
 	}
 }
 
+/* In TLS 1.2 a cipher suite says what kind of key signs; those of TLS 1.3 (13xx) leave that open.
+ */
+static void
+read_suites(struct span list, struct tls_hello *hello)
+{
+	bool by_ecdsa = false;
+	bool by_rsa = false;
+
+	while (list.length > 1) {
+		size_t suite = take_number(&list, 2);
+		bool is_any = suite >> 8 == 0x13;
+
+		by_ecdsa |= is_any || suite == 0xc02b || suite == 0xc02c || suite == 0xcca9;
+		by_rsa |= is_any || suite == 0xc02f || suite == 0xc030 || suite == 0xcca8;
+	}
+	hello->takes_ecdsa &= by_ecdsa;
+	hello->takes_rsa &= by_rsa;
+}
+
 void
 tls_hello_read(struct span record, struct tls_hello *hello_out)
 {
 	size_t type = take_number(&record, 1);
-	struct span payload, hello, extensions;
+	struct span payload, hello, suites, extensions;
 
 	*hello_out = (struct tls_hello){ .takes_ecdsa = true, .takes_rsa = true };
 	(void)take(&record, 2); /* version */
@@ -117,7 +136,7 @@ tls_hello_read(struct span record, struct tls_hello *hello_out)
 	hello = take_vector(&payload, 3);
 	(void)take(&hello, 2 + 32);   /* version, random */
 	(void)take_vector(&hello, 1); /* session id */
-	(void)take_vector(&hello, 2); /* cipher suites */
+	suites = take_vector(&hello, 2);
 	(void)take_vector(&hello, 1); /* compression */
 	extensions = take_vector(&hello, 2);
 	while (extensions.length > 0) {
@@ -129,4 +148,5 @@ tls_hello_read(struct span record, struct tls_hello *hello_out)
 		else if (kind == EXTENSION_SIGNATURES)
 			read_signatures(extension, hello_out);
 	}
+	read_suites(suites, hello_out);
 }

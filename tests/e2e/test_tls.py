@@ -325,6 +325,8 @@ class Handshake(TlsCase):
             self.assertEqual(shown("ALIAS.example.org", version), file_of(twin))
             self.assertEqual(shown("pop.example.net", version), file_of(other))
             self.assertEqual(shown("one.example.org", version, *rsa_only), file_of(first))
+        self.assertEqual(shown("one.example.org", "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"),
+                         file_of(first))
 
     def test_a_chain_is_sent_whole(self):
         chain, key, root, _ = tls.issued(HOST)

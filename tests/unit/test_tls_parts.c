@@ -44,10 +44,11 @@ patch_u16(struct hello *h, size_t at)
 
 /* `schemes` ends with 0; NULL: no such extension. */
 static struct hello
-hello_of(const char *host, const uint16_t *schemes)
+hello_with_suite(uint16_t suite, const char *host, const uint16_t *schemes)
 {
 	static const unsigned char head[] = { 22, 3, 1, 0, 0, 1, 0, 0, 0, 3, 3 };
-	static const unsigned char middle[] = { 0, 0, 2, 0x13, 0x01, 1, 0 };
+	const unsigned char middle[] = { 0, 0, 2, (unsigned char)(suite >> 8), (unsigned char)suite,
+		1, 0 };
 	struct hello h = { .length = 0 };
 	size_t extensions;
 
@@ -80,6 +81,37 @@ hello_of(const char *host, const uint16_t *schemes)
 	patch_u16(&h, 7);
 	patch_u16(&h, 3);
 	return h;
+}
+
+static struct hello
+hello_of(const char *host, const uint16_t *schemes)
+{
+	return hello_with_suite(0x1301, host, schemes);
+}
+
+static void
+a_suite_of_tls_1_2_says_whose_key_signs(void **state)
+{
+	static const uint16_t both[] = { 0x0403, 0x0804, 0 };
+	static const struct {
+		uint16_t suite;
+		bool ecdsa, rsa;
+	} rows[] = {
+		{ 0x1303, true, true },
+		{ 0xc02c, true, false },
+		{ 0xcca8, false, true },
+		{ 0x002f, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_count(rows); i++) {
+		struct hello h = hello_with_suite(rows[i].suite, NULL, both);
+		struct tls_hello read;
+
+		tls_hello_read(span_of(h.octets, h.length), &read);
+		assert_int_equal(read.takes_ecdsa, rows[i].ecdsa);
+		assert_int_equal(read.takes_rsa, rows[i].rsa);
+	}
 }
 
 static void
@@ -241,6 +273,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hello_says_host_and_signatures),
+		cmocka_unit_test(a_suite_of_tls_1_2_says_whose_key_signs),
 		cmocka_unit_test(a_damaged_hello_harms_nobody),
 		cmocka_unit_test(only_records_are_records),
 		cmocka_unit_test(a_star_stands_for_one_label),
