@@ -83,7 +83,7 @@ FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
 
 .PHONY: all units fuzz-targets check test fuzz fuzz-smoke run deps install uninstall help clean format
-all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release, debug or asan; V=1 shows commands)
+all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release, debug or asan; WOLFSSL=tuned; V=1 shows commands)
 	@:
 
 $(BUILD)/libhouse.a: $(HOUSE_OBJECTS)
