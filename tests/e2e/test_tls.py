@@ -1,4 +1,5 @@
 """TLS with real clients: both doors, both versions, every octet."""
+import errno
 import os
 import random
 import re
@@ -520,6 +521,80 @@ class Clients(TlsCase):
                 self.assertIn(b"+OK goodbye\r\n", done.stdout, done.stderr)
                 self.assertIn(b"+OK %d " % len(MESSAGES), done.stdout)
             site.stop()
+
+    def run_client(self, site, program, config, *arguments):
+        """Runs it with a configuration file of its own, in a home of its own; all it wrote to `got`."""
+        harness.needs(program)
+        home = os.path.join(site.directory, "home-" + program)
+        os.makedirs(os.path.join(home, "got"))
+        path = os.path.join(home, "config")
+        with open(path, "w") as f:
+            f.write(config.replace("HOME", home))
+        os.chmod(path, 0o600)
+        done = subprocess.run([program, *[a.replace("HOME", home) for a in arguments]],
+                              capture_output=True, timeout=60, env=dict(os.environ, HOME=home))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return sorted(os.listdir(os.path.join(home, "got")))
+
+    def check_sessions(self, site):
+        """All mail was fetched, and over TLS 1.2 or later."""
+        event = site.wait_for_events("session_end")[-1]
+        self.assertIn(event["tls"], ("1.2", "1.3"))
+        self.assertGreaterEqual(int(event["retrieved"]) + int(event["topped"]), len(MESSAGES))
+
+    def test_mpop(self):
+        """It stands on GnuTLS."""
+        for door, starttls in (("implicit", "off"), ("stls", "on")):
+            site = self.tls_site(door, messages=MESSAGES)
+            config = ("account a\nhost 127.0.0.1\nport %d\nuser alice\npassword %s\nauth user\n"
+                      "tls on\ntls_starttls %s\ntls_certcheck off\nkeep on\nuidls_file HOME/uidls\n"
+                      "delivery mbox HOME/got/mbox\n" % (site.port, harness.SECRET, starttls))
+            self.assertEqual(self.run_client(site, "mpop", config, "-C", "HOME/config", "-q", "-a"),
+                             ["mbox"])
+            self.check_sessions(site)
+
+    def test_fetchmail(self):
+        for door, how in (("implicit", "ssl"), ("stls", 'sslproto "tls1+"')):
+            site = self.tls_site(door, messages=MESSAGES)
+            config = ('set no bouncemail\npoll 127.0.0.1 service %d protocol pop3\n'
+                      'user "alice" password "%s" is root here keep no rewrite no mimedecode\n'
+                      '%s no sslcertck mda "cat >> HOME/got/all"\n' % (site.port, harness.SECRET, how))
+            self.assertEqual(self.run_client(site, "fetchmail", config, "-f", "HOME/config", "-i",
+                                             "HOME/ids", "--pidfile", "HOME/pid"), ["all"])
+            self.check_sessions(site)
+
+
+class Kernel(TlsCase):
+    def kernel_has_tls(self):
+        with socket.socket() as s:
+            try:
+                s.setsockopt(socket.IPPROTO_TCP, 31, b"tls")  # TCP_ULP
+            except OSError as error:
+                return error.errno == errno.ENOTCONN
+        return True
+
+    def test_required_and_not_there_is_one_clear_line(self):
+        site = self.tls_site(start=False, ktls="require")
+        if self.kernel_has_tls():
+            site.start()
+            self.pop(site).login()
+            return
+        done = site.ringpost(program=harness.RINGPOSTD, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        said = done.stderr.decode()
+        self.assertEqual(len(said.strip().splitlines()), 1, said)
+        self.assertIn("modprobe tls", said)
+
+    def test_the_log_says_which_it_is(self):
+        for ktls in ("auto", "off"):
+            site = self.tls_site(ktls=ktls)
+            self.pop(site).login().ok("QUIT")
+            event, = site.wait_for_events("session_end")
+            in_kernel = ktls == "auto" and self.kernel_has_tls()
+            self.assertEqual(event["ktls"], "yes" if in_kernel else "no")
+            self.assertEqual(len(site.events("ktls_off")), 0 if in_kernel else 1)
+            site.stop()
+            self.assertEqual(sum(int(e["handshakes"]) for e in site.events("tls_counts")), 1)
 
 
 if __name__ == "__main__":
