@@ -297,5 +297,7 @@ tls_context_close(struct tls_context *x)
 	slab_destroy(&x->outputs);
 	free(x->scratch);
 	explicit_bzero(x->keys, sizeof(x->keys));
+#ifdef FP_ECC /* the tables that Debian's build makes for each thread that signs */
 	wc_ecc_fp_free();
+#endif
 }

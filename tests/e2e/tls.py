@@ -84,6 +84,7 @@ def settings(*pairs):
 
 def context(version=None, ciphers=None, alpn=None, trusts=None):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # an end without close_notify is an error
     made.check_hostname = trusts is not None
     made.verify_mode = ssl.CERT_NONE if trusts is None else ssl.CERT_REQUIRED
     if trusts:
