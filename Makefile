@@ -2,13 +2,15 @@
 #
 # Sources are found by wildcard, objects live under build/<flavour>/, flavours stand side by side.
 #   make FLAVOUR=release (the default) | debug | asan | fuzz (needs CC=clang)
+#   make WOLFSSL=packaged (the default) | tuned (built by dist/wolfssl-tuned; in build/<flavour>-tuned/)
 # A source file that holds main() is named main.c or lies in a folder of one-file programs
 # (bench/floor, bench/micro, tests/unit, tests/fuzz); everything else is in one archive.
 
 FLAVOUR ?= release
 CC      ?= gcc
-BUILD   := build/$(FLAVOUR)
-PACKAGES := liburing wolfssl libconfuse lmdb jansson libcrypt
+WOLFSSL ?= packaged
+BUILD   := build/$(FLAVOUR)$(if $(filter tuned,$(WOLFSSL)),-tuned)
+PACKAGES := liburing libconfuse lmdb jansson libcrypt
 
 ifeq ($(V),1)
 Q :=
@@ -42,15 +44,32 @@ else
 FORTIFY := 3
 endif
 
+# Debian's library, or its source package built for speed and linked statically.
+TUNED := build/deps/wolfssl
+ifeq ($(WOLFSSL),packaged)
+PACKAGES += wolfssl
+else ifeq ($(WOLFSSL),tuned)
+CPPFLAGS += -I$(TUNED)/include
+WOLFSSL_LIBS := $(TUNED)/lib/libwolfssl.a -lm
+WOLFSSL_BUILT := $(TUNED)/version
+else
+$(error WOLFSSL=$(WOLFSSL): it is packaged or tuned)
+endif
+
 CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS_$(FLAVOUR)) $(CFLAGS)
-LDLIBS_ALL = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread $(LDLIBS_$(FLAVOUR))
+LDLIBS_ALL = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) $(WOLFSSL_LIBS) -lpthread \
+             $(LDLIBS_$(FLAVOUR))
 
 HOUSE_SOURCES := $(filter-out %/main.c,$(wildcard io/*.c io/base/*.c storage/*.c storage/*/*.c \
                    core/*.c core/*/*.c))
 HOUSE_OBJECTS := $(HOUSE_SOURCES:%.c=$(BUILD)/%.o)
 BENCH_LOAD_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/load/*.c))
 SINGLE_SOURCES := $(wildcard bench/floor/*.c bench/micro/*.c)
+# OpenSSL is what we measure ourselves against, never a part of the house.
+ifneq ($(shell pkg-config --exists libssl && echo yes),yes)
+SINGLE_SOURCES := $(filter-out bench/micro/handshakes_openssl.c,$(SINGLE_SOURCES))
+endif
 SINGLES := $(SINGLE_SOURCES:%.c=$(BUILD)/%)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
@@ -64,7 +83,7 @@ FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
 
 .PHONY: all units fuzz-targets check test fuzz fuzz-smoke run deps install uninstall help clean format
-all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release, debug or asan; V=1 shows commands)
+all: $(PROGRAMS) $(SINGLES)	## build the programs (FLAVOUR=release, debug or asan; WOLFSSL=tuned; V=1 shows commands)
 	@:
 
 $(BUILD)/libhouse.a: $(HOUSE_OBJECTS)
@@ -97,7 +116,11 @@ $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
 
 fuzz-targets: $(FUZZERS)
 
-$(BUILD)/%.o: %.c
+$(TUNED)/version: dist/wolfssl-tuned dist/packages.tuned
+	@dist/install-packages tuned
+	@dist/wolfssl-tuned
+
+$(BUILD)/%.o: %.c $(WOLFSSL_BUILT)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
@@ -162,6 +185,7 @@ help:				## this list
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
+$(BUILD)/bench/micro/handshakes_openssl: LDLIBS_ALL += -lssl -lcrypto
 # The generator computes logarithms, holds its page, and has tests that are linked with parts of it.
 $(BUILD)/ringpost-bench $(BUILD)/tests/unit/test_arrivals: LDLIBS_ALL += -lm
 $(BUILD)/bench/load/report_html.o: bench/load/page.html

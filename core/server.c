@@ -8,9 +8,11 @@
  */
 #include "core/server.h"
 
+#include "core/server_tls.h"
 #include "core/shard.h"
 #include "core/version.h"
 #include "io/base/log.h"
+#include "io/tls_kernel.h"
 #include "storage/layout.h"
 
 #include <errno.h>
@@ -35,6 +37,9 @@
 
 static const struct log_kind EVENT_SERVER_STARTED = { "server_started", LOG_INFO };
 static const struct log_kind EVENT_FILE_LIMIT_LOW = { "file_limit_low", LOG_WARNING };
+static const struct log_kind EVENT_TLS_RELOADED = { "tls_reloaded", LOG_INFO };
+static const struct log_kind EVENT_TLS_RELOAD_FAILED = { "tls_reload_failed", LOG_ERROR };
+static const struct log_kind EVENT_KTLS_OFF = { "ktls_off", LOG_INFO };
 static const struct log_kind EVENT_SERVER_DRAINS = { "server_drains", LOG_INFO };
 static const struct log_kind EVENT_SERVER_STOPPED = { "server_stopped", LOG_INFO };
 
@@ -47,7 +52,7 @@ struct server {
 	uint32_t connections; /* what the setting says, or less where the file limit is low */
 	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1];
 
-	/* How the shards' start went. */
+	/* How the shards' start went, and a reload of their certificates. */
 	sem_t started;
 	pthread_mutex_t lock;
 	int start_error;
@@ -191,6 +196,7 @@ prepare_door(struct server *server, unsigned shard, unsigned listener)
 			.greeting = settings->greeting,
 			.implementation = "ringpost-" RINGPOST_VERSION,
 			.plaintext_auth = settings->listeners[listener].plaintext_auth,
+			.offers_tls = settings->listeners[listener].tls == LISTENER_TLS_STLS,
 			.expire_days = settings->expire_days,
 			.failed_logins_max = settings->failed_logins,
 		},
@@ -273,6 +279,37 @@ open_accounts(struct server *server)
 }
 
 static int
+check_ktls(const struct settings *settings)
+{
+	int error = tls_kernel_check();
+
+	if (settings->ktls != TLS_KTLS_REQUIRE || error == 0)
+		return EX_OK;
+	return fail(EX_UNAVAILABLE,
+		"ktls = require, but the kernel makes no TLS records: %s; load the module (modprobe "
+		"tls), or set ktls = auto",
+		strerror(-error));
+}
+
+static int
+open_tls(struct server *server)
+{
+	const struct settings *settings = server->common.settings;
+	char why[TLS_WHY_OCTETS];
+	int code;
+
+	if (!server_tls_is_used(settings))
+		return EX_OK;
+	code = check_ktls(settings);
+	if (code != EX_OK)
+		return code;
+	server->common.tls_options = server_tls_options(settings);
+	if (server_tls_load(settings, why, &server->common.credentials) != 0)
+		return fail(EX_CONFIG, "%s", why);
+	return EX_OK;
+}
+
+static int
 open_shared(struct server *server)
 {
 	struct shard_common *c = &server->common;
@@ -285,6 +322,11 @@ open_shared(struct server *server)
 	code = open_accounts(server);
 	if (code != EX_OK)
 		goto fail_spool;
+	code = open_tls(server);
+	if (code != EX_OK) {
+		accounts_close(c->accounts);
+		goto fail_spool;
+	}
 	error = password_make_dummy(settings->password_scheme, server->dummy_hash);
 	if (error == 0)
 		error = guests_open(
@@ -305,6 +347,7 @@ fail_auth_workers:
 fail_guests:
 	guests_close(c->guests);
 fail_accounts:
+	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
 	code = fail(EX_OSERR, "cannot start: %s", strerror(-error));
 fail_spool:
@@ -320,6 +363,7 @@ close_shared(struct server *server)
 	offload_close(c->disk_workers);
 	offload_close(c->auth_workers);
 	guests_close(c->guests);
+	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
 	disk_close_root(&c->disk);
 }
@@ -413,14 +457,79 @@ block_signals(sigset_t *signals_out)
 }
 
 static void
+shard_reloaded(struct shard *s, int error)
+{
+	struct server *server = s->server;
+
+	pthread_mutex_lock(&server->lock);
+	if (error != 0)
+		server->start_error = error;
+	pthread_mutex_unlock(&server->lock);
+	sem_post(&server->started);
+}
+
+static int
+give_to_shards(struct server *server, struct tls_credentials *credentials)
+{
+	server->start_error = 0;
+	for (unsigned i = 0; i < server->running; i++) {
+		server->shards[i].reloaded = shard_reloaded;
+		shard_reload_tls(&server->shards[i], tls_credentials_share(credentials));
+	}
+	for (unsigned i = 0; i < server->running; i++)
+		while (sem_wait(&server->started) != 0)
+			;
+	return server->start_error;
+}
+
+/* SIGHUP: the files of the certificates anew.  What is wrong with them leaves the old ones. */
+static void
+reload(struct server *server)
+{
+	const struct settings *settings = server->common.settings;
+	struct tls_credentials *credentials;
+	char why[TLS_WHY_OCTETS];
+	int error;
+
+	if (!server_tls_is_used(settings))
+		return;
+	error = server_tls_load(settings, why, &credentials);
+	if (error == 0) {
+		error = give_to_shards(server, credentials);
+		snprintf(why, sizeof(why), "%s", strerror(-error));
+		if (error == 0) {
+			log_event(EVENT_TLS_RELOADED, kv_u64("certificates", credentials->count));
+			server_tls_log_cares(credentials);
+		}
+		tls_credentials_release(credentials);
+	}
+	if (error != 0)
+		log_event(EVENT_TLS_RELOAD_FAILED, kv_str("why", why));
+}
+
+static void
+log_tls(const struct server *server)
+{
+	int error = tls_kernel_check();
+
+	if (server->common.credentials == NULL)
+		return;
+	server_tls_log_cares(server->common.credentials);
+	if (server->common.tls_options.ktls == TLS_KTLS_OFF)
+		log_event(EVENT_KTLS_OFF, kv_str("why", "ktls = off"));
+	else if (error != 0)
+		log_event(EVENT_KTLS_OFF, kv_str("why", strerror(-error)),
+			kv_str("cure", "modprobe tls"));
+}
+
+static void
 wait_for_end(struct server *server, const sigset_t *signals)
 {
 	uint64_t sessions = 0;
 	int signal_number;
 
-	do
-		sigwait(signals, &signal_number);
-	while (signal_number == SIGHUP); /* nothing is reloaded by it; it must not end us */
+	while (sigwait(signals, &signal_number), signal_number == SIGHUP)
+		reload(server);
 	log_event(EVENT_SERVER_DRAINS, kv_u64("connections", guests_count(server->common.guests)));
 	stop_shards(server);
 	for (unsigned i = 0; i < server->shard_count; i++)
@@ -444,6 +553,7 @@ run_shards(struct server *server, const sigset_t *signals)
 		log_event(EVENT_SERVER_STARTED, kv_word("version", RINGPOST_VERSION),
 			kv_u64("shards", server->shard_count),
 			kv_u64("listeners", server->common.settings->listener_count));
+		log_tls(server);
 		wait_for_end(server, signals);
 	}
 	log_stop();

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 static const struct log_kind EVENT_SESSION_END = { "session_end", LOG_INFO };
+static const struct log_kind EVENT_TLS_FAILED = { "tls_failed", LOG_INFO };
 static const struct log_kind EVENT_REPLY_FAILED = { "reply_failed", LOG_ERROR };
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -35,6 +36,7 @@ end_word(const struct service *v)
 		[SERVICE_END_SHUTDOWN] = "shutdown",
 		[SERVICE_END_FILE_FAILED] = "file_failed",
 		[SERVICE_END_NO_MEMORY] = "no_memory",
+		[SERVICE_END_TLS_FAILED] = "tls_failed",
 	};
 
 	if (v->session.end != POP3_END_NONE)
@@ -67,7 +69,21 @@ log_session(const struct service *v)
 		kv_u64("deleted", v->has_removed_mail ? listing_deleted(&v->session.listing) : 0),
 		kv_u64("octets", v->session.octets_retrieved),
 		kv_u64("failed_logins", v->session.failed_logins),
-		kv_u64("ms", v->shard->loop.now_ms - v->started_ms), kv_word("why", end_word(v)));
+		kv_u64("ms", v->shard->loop.now_ms - v->started_ms), kv_word("why", end_word(v)),
+		kv_word("tls", tls_version_word(&v->conn.tls)),
+		kv_word("cipher", tls_suite_word(&v->conn.tls)),
+		kv_word("ktls", v->conn.tls.in_kernel ? "yes" : "no"),
+		kv_word("resumed", v->conn.tls.resumed ? "yes" : "no"));
+}
+
+static void
+log_tls_failure(const struct service *v, enum tls_failure why)
+{
+	char peer[INET6_ADDRSTRLEN];
+
+	log_event(EVENT_TLS_FAILED, kv_word("protocol", "pop3"),
+		kv_str("listener", v->door->settings->name), kv_word("peer", service_peer(v, peer)),
+		kv_u64("port", v->peer_port), kv_word("why", tls_failure_word(why)));
 }
 
 static void
@@ -166,12 +182,19 @@ conn_ended(struct conn *c, enum conn_end why, int error)
 		[CONN_END_SEND_FAILED] = SERVICE_END_CONNECTION_FAILED,
 		[CONN_END_FILE_FAILED] = SERVICE_END_FILE_FAILED,
 		[CONN_END_NO_MEMORY] = SERVICE_END_NO_MEMORY,
+		[CONN_END_TLS_FAILED] = SERVICE_END_TLS_FAILED,
 	};
 	struct service *v = container_of(c, struct service, conn);
 
 	if (why == CONN_END_CLOSED_BY_PEER) {
 		v->end = ends[why];
 		end_session(v, false);
+		return;
+	}
+	if (why == CONN_END_TLS_FAILED) {
+		log_tls_failure(v, (enum tls_failure)error);
+		v->end = ends[why];
+		end_session(v, true);
 		return;
 	}
 	if (why == CONN_END_FILE_FAILED && v->hold != NULL)
@@ -291,6 +314,38 @@ wish(struct service *v, bool (*bring_about)(struct service *v, enum pop3_next *n
 	return false;
 }
 
+/* The handshake has a limit of its own; what it takes counts for the login all the same. */
+static void
+start_tls(struct service *v, struct span first_octets)
+{
+	const struct settings *settings = v->shard->common->settings;
+	uint32_t deadline_s = settings->tls_deadline_s;
+
+	if (deadline_s > settings->login_deadline_s)
+		deadline_s = settings->login_deadline_s;
+	v->wait = WAIT_FOR_TLS;
+	conn_set_deadline(&v->conn, deadline_s * 1000);
+	if (!conn_start_tls(&v->conn, &v->shard->tls, first_octets))
+		end_with(v, SERVICE_END_NO_MEMORY);
+}
+
+/*
+ * STLS.  What came behind its line, a whole command or half a one, goes where TLS begins: if it is
+ * not TLS the handshake fails, and nobody ever reads it as a command.  The same holds for what the
+ * socket still has.
+ */
+static void
+leave_the_clear(struct service *v, struct span input)
+{
+	if (!conn_flush(&v->conn)) {
+		pause_for(v, WAIT_TO_START_TLS, input);
+		return;
+	}
+	line_reader_clear(&v->lines);
+	start_tls(v, input);
+	drop_input(v);
+}
+
 /* From one thing that the session wants to the next, until something has to be waited for. */
 static void
 run(struct service *v, enum pop3_next next, struct span input)
@@ -317,6 +372,9 @@ run(struct service *v, enum pop3_next next, struct span input)
 		case POP3_NEXT_COMMIT:
 			goes_on = wish(v, wish_commit, input, &next);
 			break;
+		case POP3_NEXT_TLS:
+			leave_the_clear(v, input);
+			return;
 		case POP3_NEXT_CLOSE:
 		case POP3_NEXT_REFUSE:
 			end_session(v, next == POP3_NEXT_REFUSE);
@@ -350,6 +408,29 @@ conn_drained(struct conn *c)
 		run(v, POP3_NEXT_LINE, kept_input(v));
 	else if (v->wait == WAIT_FOR_DRAIN)
 		run(v, POP3_NEXT_DRAIN, kept_input(v));
+	else if (v->wait == WAIT_TO_START_TLS)
+		leave_the_clear(v, kept_input(v));
+}
+
+static void
+set_login_deadline(struct service *v)
+{
+	uint64_t limit_ms = (uint64_t)v->shard->common->settings->login_deadline_s * 1000;
+	uint64_t passed_ms = v->shard->loop.now_ms - v->started_ms;
+
+	conn_set_deadline(&v->conn, passed_ms < limit_ms ? (uint32_t)(limit_ms - passed_ms) : 0);
+}
+
+static void
+conn_secured(struct conn *c)
+{
+	struct service *v = container_of(c, struct service, conn);
+	enum pop3_next next = pop3_session_secured(&v->session);
+
+	set_login_deadline(v);
+	if (v->door->settings->tls == LISTENER_TLS_IMPLICIT)
+		next = pop3_session_greet(&v->session);
+	run(v, next, span_of(NULL, 0));
 }
 
 static void
@@ -369,6 +450,7 @@ static const struct conn_ops service_conn_ops = {
 	.drained = conn_drained,
 	.timed_out = conn_timed_out,
 	.ended = conn_ended,
+	.secured = conn_secured,
 	.gone = conn_gone,
 };
 
@@ -410,8 +492,12 @@ service_start(struct shard *shard, const struct door *door, int fd,
 	note_peer(v, peer);
 	line_reader_init(&v->lines, &shard->names);
 	conn_open(&v->conn, &shard->loop, fd, &service_conn_ops);
-	conn_set_deadline(&v->conn, shard->common->settings->login_deadline_s * 1000);
+	set_login_deadline(v);
 	pop3_session_init(&v->session, &door->policy, conn_output(&v->conn), &shard->names);
+	if (door->settings->tls == LISTENER_TLS_IMPLICIT) {
+		start_tls(v, span_of(NULL, 0));
+		return true;
+	}
 	run(v, pop3_session_greet(&v->session), span_of(NULL, 0));
 	return true;
 }

@@ -22,6 +22,7 @@ enum service_end {
 	SERVICE_END_SHUTDOWN,
 	SERVICE_END_FILE_FAILED,
 	SERVICE_END_NO_MEMORY,
+	SERVICE_END_TLS_FAILED,
 };
 
 enum service_wait {
@@ -29,6 +30,8 @@ enum service_wait {
 	WAIT_FOR_ROOM,  /* the output is over its mark */
 	WAIT_FOR_DRAIN, /* the session asked for it */
 	WAIT_FOR_WISH,
+	WAIT_TO_START_TLS, /* the last words in clear are on their way */
+	WAIT_FOR_TLS,      /* a handshake */
 	WAIT_FOR_END,
 };
 

@@ -115,7 +115,7 @@ unknown_name(int line, const char *name, bool in_listener)
 {
 	if (in_listener)
 		mistake(line,
-			"listen has no setting \"%s\"; allowed: address, protocol, plaintext_auth",
+			"listen has no setting \"%s\"; allowed: address, protocol, plaintext_auth, tls",
 			name);
 	else
 		mistake(line,
@@ -161,7 +161,8 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	const struct setting *row = find_row(settings_rows, settings_row_count, opt->name);
 	char why[SETTING_WHY_OCTETS];
 
-	note_line(row, cfg->line);
+	if (row->kind != SETTING_TEXTS) /* a list comes one by one, and a second one adds to it */
+		note_line(row, cfg->line);
 	if (!setting_read(row, text, loading->settings, why))
 		mistake_in_value(cfg->line, row, text, why);
 	*(const char **)result = text;
@@ -197,7 +198,8 @@ on_listener(cfg_t *cfg, cfg_opt_t *opt)
 static cfg_opt_t
 option_of(const struct setting *row, cfg_callback_t callback)
 {
-	cfg_flag_t list = row->kind == SETTING_ADDRESSES ? CFGF_LIST : CFGF_NONE;
+	bool is_list = row->kind == SETTING_ADDRESSES || row->kind == SETTING_TEXTS;
+	cfg_flag_t list = is_list ? CFGF_LIST : CFGF_NONE;
 
 	return (cfg_opt_t){
 		.name = row->name,
@@ -214,7 +216,8 @@ put_fallbacks(const struct setting *rows, size_t count, void *base)
 	char why[SETTING_WHY_OCTETS];
 
 	for (size_t i = 0; i < count; i++) {
-		if (rows[i].fallback != NULL)
+		if (rows[i].fallback != NULL &&
+			rows[i].kind != SETTING_TEXTS) /* none, to begin with */
 			must(setting_read(&rows[i], rows[i].fallback, base, why));
 	}
 }
@@ -264,6 +267,22 @@ refuse_same_addresses(const struct settings *s)
 	}
 }
 
+/* What must fit together. */
+static void
+check_tls(const struct settings *s)
+{
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		if (s->listeners[i].tls == LISTENER_TLS_OFF || s->tls_certificates.count > 0)
+			continue;
+		mistake(0, "listen %s speaks TLS; needed: tls_certificates = {\"/etc/...pem\"}",
+			s->listeners[i].name);
+		return;
+	}
+	if (s->tls_keys.count > 0 && s->tls_keys.count != s->tls_certificates.count)
+		mistake(0, "tls_keys has %u files, tls_certificates %u; allowed: as many, or none",
+			s->tls_keys.count, s->tls_certificates.count);
+}
+
 /* Every value was checked on its way in, so only memory can fail here. */
 static void
 take_listeners(cfg_t *cfg, struct settings *s)
@@ -289,6 +308,7 @@ take_listeners(cfg_t *cfg, struct settings *s)
 		}
 	}
 	refuse_same_addresses(s);
+	check_tls(s);
 }
 
 /* A directory or a missing file is told apart first: libconfuse's scanner would end the process. */

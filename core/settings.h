@@ -28,6 +28,18 @@ enum session_policy {
 	SESSION_POLICY_EXCLUSIVE, /* RFC 1939's lock: the second gets [IN-USE] */
 };
 
+enum listener_tls {
+	LISTENER_TLS_OFF,
+	LISTENER_TLS_STLS,     /* in clear, until the client asks for it (RFC 2595) */
+	LISTENER_TLS_IMPLICIT, /* from the first octet (RFC 8314) */
+};
+
+/* Several texts, in their order. */
+struct settings_texts {
+	char **at;
+	unsigned count;
+};
+
 /* One address to listen on; a `listen` section with several addresses gives several of these. */
 struct settings_listener {
 	const char *name; /* the section's title */
@@ -36,6 +48,7 @@ struct settings_listener {
 	socklen_t address_octets;
 	const char *address_text; /* as written */
 	bool plaintext_auth;      /* USER/PASS allowed although the connection is in clear */
+	enum listener_tls tls;
 };
 
 struct settings {
@@ -69,6 +82,16 @@ struct settings {
 	unsigned login_deadline_s;
 	unsigned idle_timeout_s;
 	unsigned failed_logins; /* in one connection, then it is closed */
+
+	/* TLS */
+	struct settings_texts tls_certificates;
+	struct settings_texts tls_keys;
+	const char *tls_ticket_key; /* a file; "" for keys of our own */
+	const char *tls_client_ca;  /* a file; "": clients are not asked for certificates */
+	bool tls_client_required;
+	unsigned ktls;           /* enum tls_ktls */
+	unsigned tls_deadline_s; /* for a handshake */
+	unsigned tls_handshakes; /* at once, in each shard */
 
 	/* what clients read */
 	const char *greeting; /* text behind "+OK " */

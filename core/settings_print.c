@@ -55,6 +55,12 @@ quote_of(const struct setting *row)
 	return row->kind == SETTING_TEXT ? "\"" : "";
 }
 
+static const char *
+fallback_of(const struct setting *row)
+{
+	return row->kind == SETTING_TEXTS ? "{}" : row->fallback;
+}
+
 static void
 print_row(const struct setting *row, FILE *to)
 {
@@ -65,7 +71,7 @@ print_row(const struct setting *row, FILE *to)
 	if (row->fallback == NULL)
 		fprintf(to, "Must be given. ");
 	else
-		fprintf(to, "Default: `%s%s%s`. ", quote_of(row), row->fallback, quote_of(row));
+		fprintf(to, "Default: `%s%s%s`. ", quote_of(row), fallback_of(row), quote_of(row));
 	fprintf(to, "Allowed: %s.\n", allowed);
 }
 
@@ -128,7 +134,7 @@ print_man_row(const struct setting *row, FILE *to)
 		fputs("\nMust be given.", to);
 	} else {
 		fprintf(to, "\nDefault: %s", quote_of(row));
-		print_man_text(row->fallback, to);
+		print_man_text(fallback_of(row), to);
 		fprintf(to, "%s.", quote_of(row));
 	}
 	fputs("\nAllowed: ", to);

@@ -6,6 +6,7 @@
 #include "core/settings_table.h"
 
 #include "io/base/must.h"
+#include "io/tls.h"
 
 #include <string.h>
 
@@ -15,6 +16,18 @@ static const char *const policy_words[] = {
 	NULL,
 };
 static const char *const protocol_words[] = { [PROTOCOL_POP3] = "pop3", NULL };
+static const char *const tls_words[] = {
+	[LISTENER_TLS_OFF] = "off",
+	[LISTENER_TLS_STLS] = "stls",
+	[LISTENER_TLS_IMPLICIT] = "implicit",
+	NULL,
+};
+static const char *const ktls_words[] = {
+	[TLS_KTLS_AUTO] = "auto",
+	[TLS_KTLS_REQUIRE] = "require",
+	[TLS_KTLS_OFF] = "off",
+	NULL,
+};
 static const char *const scheme_words[] = { "yescrypt", "sha512-crypt", "bcrypt", "plain", NULL };
 
 static bool
@@ -139,6 +152,35 @@ const struct setting settings_rows[] = {
 	{ NUMBER(failed_logins, "3", 1, 100),
 	  .explanation = "Failed logins after which a connection is closed." },
 
+	{ .name = FIELD(tls_certificates), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 4095,
+	  .group = "TLS",
+	  .explanation = "Files in PEM form, each a certificate with the chain behind it. Several serve "
+			 "several hosts, or one host with an ECDSA and an RSA key: each client gets the one "
+			 "for the host it asks for whose key it understands, ECDSA first. The first is for "
+			 "clients that ask for no host. SIGHUP reads them anew." },
+	{ .name = FIELD(tls_keys), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 4095,
+	  .explanation = "Files with their private keys, in the same order. None: each key lies in the "
+			 "file of its certificate. The `user` must be able to read them." },
+	{ TEXT(tls_ticket_key, "", 0, 4095, fault_of_text),
+	  .explanation = "File with at least 32 random octets, from which the keys of session tickets "
+			 "are made, a new one every 12 hours. With the same file on several machines a "
+			 "client resumes its session on any of them. Empty: a secret that lasts as long as "
+			 "the server does." },
+	{ TEXT(tls_client_ca, "", 0, 4095, fault_of_text),
+	  .explanation = "File with certificates of authorities in PEM form: clients are asked for a "
+			 "certificate, and one that is shown must be issued by one of them (name those "
+			 "between root and client too). Empty: nobody is asked." },
+	{ YES_NO(tls_client_required, "no"),
+	  .explanation = "With `tls_client_ca`: who shows no certificate is refused." },
+	{ .name = FIELD(ktls), .kind = SETTING_CHOICE, .fallback = "auto", .words = ktls_words,
+	  .explanation = "Does the kernel make TLS records once the handshake is done (`modprobe tls`)? "
+			 "`auto`: where it can. `require`: the server does not start where it cannot. `off`: "
+			 "never. `session_end` in the log says which it was." },
+	{ NUMBER(tls_deadline_s, "15", 1, 600),
+	  .explanation = "Seconds that a handshake may take." },
+	{ NUMBER(tls_handshakes, "1000", 1, 1000000),
+	  .explanation = "Handshakes at once in each shard; more wait for their turn." },
+
 	{ TEXT(greeting, "ringpost ready", 1, 400, fault_of_greeting), .group = "What clients read",
 	  .explanation = "Text of the greeting behind `+OK `." },
 	{ NUMBER(expire_days, "never", 0, 36500), .zero_word = "never",
@@ -160,7 +202,10 @@ const struct setting listener_rows[] = {
 	  .explanation = "What is spoken there." },
 	{ .name = LISTENER_FIELD(plaintext_auth), .kind = SETTING_YES_NO, .fallback = "no",
 	  .explanation = "Take passwords although the connection is in clear. For loopback, or behind "
-			 "something that does TLS." },
+			 "something that does TLS. `no`: credentials only after TLS has begun." },
+	{ .name = LISTENER_FIELD(tls), .kind = SETTING_CHOICE, .fallback = "off", .words = tls_words,
+	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110). `implicit`: "
+			 "TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
 };
 /* clang-format on */
 const size_t listener_row_count = array_count(listener_rows);

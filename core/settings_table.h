@@ -17,6 +17,7 @@ enum setting_kind {
 	SETTING_YES_NO,    /* bool */
 	SETTING_TEXT,      /* char *, owned by its struct */
 	SETTING_CHOICE,    /* an enum: the place of the word in `words` */
+	SETTING_TEXTS,     /* struct settings_texts: one or more, or none */
 	SETTING_ADDRESSES, /* only in a listen section: one or more "host:port" */
 };
 

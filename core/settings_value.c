@@ -12,7 +12,8 @@
 #include <string.h>
 
 static_assert(sizeof(enum session_policy) == sizeof(unsigned) &&
-		sizeof(enum protocol) == sizeof(unsigned),
+		sizeof(enum protocol) == sizeof(unsigned) &&
+		sizeof(enum listener_tls) == sizeof(unsigned),
 	"a choice is stored as an unsigned");
 
 static void *
@@ -71,6 +72,10 @@ setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
 			put_words(row->words, to);
 		else
 			snprintf(to, SETTING_WHY_OCTETS, "%u to %u octets", row->min, row->max);
+		return;
+	case SETTING_TEXTS:
+		snprintf(to, SETTING_WHY_OCTETS, "a text of %u to %u octets, or a list of such",
+			row->min, row->max);
 		return;
 	case SETTING_ADDRESSES:
 		snprintf(to, SETTING_WHY_OCTETS,
@@ -148,6 +153,27 @@ read_text(const struct setting *row, const char *text, void *base, char why[SETT
 	return true;
 }
 
+/* One more text behind those that are there. */
+static bool
+read_one_of_texts(
+	const struct setting *row, const char *text, void *base, char why[SETTING_WHY_OCTETS])
+{
+	struct settings_texts *texts = field_of(row, base);
+	char **longer;
+
+	if (strlen(text) < row->min || strlen(text) > row->max)
+		return fail(row, strlen(text) < row->min ? "too short" : "too long", why);
+	longer = realloc(texts->at, (texts->count + 1) * sizeof(*longer));
+	if (longer == NULL)
+		return fail(row, "out of memory", why);
+	texts->at = longer;
+	longer[texts->count] = strdup(text);
+	if (longer[texts->count] == NULL)
+		return fail(row, "out of memory", why);
+	texts->count++;
+	return true;
+}
+
 bool
 settings_read_address(const char *text, struct sockaddr_storage *address_out, socklen_t *octets_out)
 {
@@ -201,6 +227,8 @@ setting_read(const struct setting *row, const char *text, void *base, char why[S
 		return read_text(row, text, base, why);
 	case SETTING_CHOICE:
 		return read_choice(row, text, base, why);
+	case SETTING_TEXTS:
+		return read_one_of_texts(row, text, base, why);
 	case SETTING_ADDRESSES: /* checked here, kept by settings.c: each gives a listener */
 		return settings_read_address(text, &address, &octets) ||
 			fail(row, "not an address with a port", why);
@@ -220,6 +248,26 @@ setting_print_quoted(const char *text, FILE *to)
 		putc(*text, to);
 	}
 	putc('"', to);
+}
+
+static void
+print_texts(const struct settings_texts *texts, FILE *to)
+{
+	putc('{', to);
+	for (unsigned i = 0; i < texts->count; i++) {
+		fputs(i == 0 ? "" : ", ", to);
+		setting_print_quoted(texts->at[i], to);
+	}
+	putc('}', to);
+}
+
+static void
+forget_texts(struct settings_texts *texts)
+{
+	for (unsigned i = 0; i < texts->count; i++)
+		free(texts->at[i]);
+	free(texts->at);
+	*texts = (struct settings_texts){ 0 };
 }
 
 void
@@ -243,6 +291,9 @@ setting_print(const struct setting *row, const void *base, FILE *to)
 	case SETTING_CHOICE:
 		fputs(row->words[*(const unsigned *)field], to);
 		return;
+	case SETTING_TEXTS:
+		print_texts(field, to);
+		return;
 	case SETTING_ADDRESSES:
 		must(!"settings.c prints the addresses of a listener");
 	}
@@ -253,4 +304,6 @@ setting_forget(const struct setting *row, void *base)
 {
 	if (row->kind == SETTING_TEXT)
 		free(*(char **)field_of(row, base));
+	else if (row->kind == SETTING_TEXTS)
+		forget_texts(field_of(row, base));
 }

@@ -23,6 +23,7 @@
 
 static const struct log_kind EVENT_GUEST_TURNED_AWAY = { "guest_turned_away", LOG_WARNING };
 static const struct log_kind EVENT_ACCEPT_FAILED = { "accept_failed", LOG_ERROR };
+static const struct log_kind EVENT_TLS_COUNTS = { "tls_counts", LOG_INFO };
 static const struct log_kind EVENT_SHARD_FAILED = { "shard_failed", LOG_ERROR };
 
 /* ---- guests -------------------------------------------------------------------------------- */
@@ -40,8 +41,9 @@ may_complain(struct shard *s)
 static void
 turn_away(struct shard *s, const struct door *door, int fd, const char *why)
 {
-	(void)send(fd, POP3_TOO_MANY_CONNECTIONS, sizeof(POP3_TOO_MANY_CONNECTIONS) - 1,
-		MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
+		(void)send(fd, POP3_TOO_MANY_CONNECTIONS, sizeof(POP3_TOO_MANY_CONNECTIONS) - 1,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
@@ -146,6 +148,24 @@ shard_drain(struct shard *s)
 	offload_home_call(s->home, &s->drain_call);
 }
 
+static void
+reload_called(struct offload_job *call)
+{
+	struct shard *s = container_of(call, struct shard, reload_call);
+	int error = tls_context_reload(&s->tls, s->reload_with);
+
+	tls_credentials_release(s->reload_with);
+	s->reloaded(s, error);
+}
+
+void
+shard_reload_tls(struct shard *s, struct tls_credentials *credentials)
+{
+	s->reload_call.done = reload_called;
+	s->reload_with = credentials;
+	offload_home_call(s->home, &s->reload_call);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void
@@ -229,6 +249,43 @@ open_loop(struct shard *s)
 }
 
 static int
+open_tls(struct shard *s)
+{
+	if (s->common->credentials == NULL)
+		return 0;
+	return tls_context_open(&s->tls, &s->loop, &s->common->tls_options, s->common->credentials);
+}
+
+static void
+log_tls_counts(const struct shard *s)
+{
+	const struct tls_counts *n = &s->tls.counts;
+
+	log_event(EVENT_TLS_COUNTS, kv_u64("shard", s->number), kv_u64("handshakes", n->handshakes),
+		kv_u64("resumed", n->resumed), kv_u64("in_kernel", n->in_kernel),
+		kv_u64("not_tls", n->failed[TLS_FAILURE_NOT_TLS]),
+		kv_u64("version", n->failed[TLS_FAILURE_VERSION]),
+		kv_u64("cipher", n->failed[TLS_FAILURE_CIPHER]),
+		kv_u64("alpn", n->failed[TLS_FAILURE_ALPN]),
+		kv_u64("client_certificate", n->failed[TLS_FAILURE_CERTIFICATE]),
+		kv_u64("alert", n->failed[TLS_FAILURE_ALERT]),
+		kv_u64("closed", n->failed[TLS_FAILURE_CLOSED]),
+		kv_u64("deadline", n->failed[TLS_FAILURE_DEADLINE]),
+		kv_u64("ktls", n->failed[TLS_FAILURE_KTLS]),
+		kv_u64("memory", n->failed[TLS_FAILURE_MEMORY]),
+		kv_u64("other", n->failed[TLS_FAILURE_OTHER]));
+}
+
+static void
+close_tls(struct shard *s)
+{
+	if (s->common->credentials == NULL)
+		return;
+	log_tls_counts(s);
+	tls_context_close(&s->tls);
+}
+
+static int
 open_shard(struct shard *s, const char **what_out)
 {
 	int error = open_loop(s);
@@ -248,12 +305,18 @@ open_shard(struct shard *s, const char **what_out)
 	error = maildrop_cache_open(&s->maildrops, &s->disk, s->common->settings->maildrop_cache);
 	if (error != 0)
 		goto fail_authenticator;
+	*what_out = "tls";
+	error = open_tls(s);
+	if (error != 0)
+		goto fail_maildrops;
 	open_slabs(s);
 	list_init(&s->sessions);
 	timer_init(&s->housekeeping, housekeeping_fired);
 	timer_arm(&s->loop.timers, &s->housekeeping, s->loop.now_ms + HOUSEKEEPING_MS);
 	return 0;
 
+fail_maildrops:
+	maildrop_cache_close(&s->maildrops);
 fail_authenticator:
 	close_authenticator(s);
 fail_home:
@@ -270,6 +333,7 @@ close_shard(struct shard *s)
 {
 	timer_disarm(&s->loop.timers, &s->housekeeping);
 	close_slabs(s);
+	close_tls(s);
 	maildrop_cache_close(&s->maildrops);
 	close_authenticator(s);
 	loop_close(&s->loop);

@@ -13,6 +13,7 @@
 #include "core/settings.h"
 #include "io/listener.h"
 #include "io/offload.h"
+#include "io/tls.h"
 #include "storage/maildrop_cache.h"
 
 #include <pthread.h>
@@ -27,6 +28,8 @@ struct shard_common {
 	struct disk disk; /* waits */
 	struct maildrop_options maildrop_options;
 	const char *dummy_hash;
+	struct tls_options tls_options;
+	struct tls_credentials *credentials; /* at the start; NULL: no listener speaks TLS */
 };
 
 /* One listening socket of one shard, and how its guests are treated. */
@@ -49,6 +52,7 @@ struct shard {
 	struct offload_home *home;
 	struct authenticator authenticator;
 	struct disk disk; /* does not wait */
+	struct tls_context tls;
 	struct maildrop_cache maildrops;
 	struct slab services;
 	struct slab wishes;
@@ -63,6 +67,9 @@ struct shard {
 
 	pthread_t thread;
 	struct offload_job drain_call;
+	struct offload_job reload_call;
+	struct tls_credentials *reload_with;
+	void (*reloaded)(struct shard *s, int error);                  /* on the shard's thread */
 	void (*started)(struct shard *s, int error, const char *what); /* on the shard's thread */
 	void *server;
 };
@@ -73,6 +80,9 @@ int shard_start(struct shard *s);
 /* From any thread: no new guests; sessions may finish until the drain time-out; then the thread
  * ends. */
 void shard_drain(struct shard *s);
+/* From any thread, one at a time: new handshakes use these credentials, of which the shard takes a
+ * reference over; reloaded() is called. */
+void shard_reload_tls(struct shard *s, struct tls_credentials *credentials);
 /* A session of this shard is over and its slot free (service.c). */
 void shard_session_ended(struct shard *s);
 /* Wait for the end of the thread. */

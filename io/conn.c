@@ -12,6 +12,7 @@
 #include "io/conn.h"
 
 #include "io/base/must.h"
+#include "io/conn_tls.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -48,6 +49,7 @@ go_on_closing(struct conn *c)
 	if (c->receive_in_flight || c->close_in_flight || c->outq.doing != OUTQ_NOTHING)
 		return;
 	outq_clear(&c->outq);
+	conn_tls_forget(c);
 	if (c->fd >= 0) {
 		c->close_in_flight = true;
 		ring_close_file(&c->loop->ring, &c->close_op, c->fd);
@@ -90,8 +92,8 @@ start_lingering(struct conn *c)
 		conn_receive(c, true);
 }
 
-static void
-end(struct conn *c, enum conn_end why, int error)
+void
+conn_end(struct conn *c, enum conn_end why, int error)
 {
 	if (c->close_when_drained || c->state == CONN_LINGERING) {
 		start_closing(c);
@@ -99,7 +101,12 @@ end(struct conn *c, enum conn_end why, int error)
 	}
 	if (c->state != CONN_OPEN)
 		return;
-	if (why != CONN_END_CLOSED_BY_PEER) /* who only stops talking may still be listening */
+	if (conn_tls_is_handshaking(c)) {
+		why = CONN_END_TLS_FAILED;
+		error = (int)conn_tls_failure(c);
+	}
+	/* who only stops talking may still be listening, and so may who hears why TLS failed */
+	if (why != CONN_END_CLOSED_BY_PEER && why != CONN_END_TLS_FAILED)
 		c->state = CONN_ENDED;
 	c->ops->ended(c, why, error);
 }
@@ -123,6 +130,7 @@ close_after_output(struct conn *c)
 	}
 	must(c->state == CONN_OPEN);
 	c->close_when_drained = true;
+	c->outq.goodbye_due = c->outq.tls != NULL || c->outq.in_kernel;
 	error = outq_flush(&c->outq);
 	if (error == -EINPROGRESS)
 		return;
@@ -187,6 +195,8 @@ timer_fired(struct timer *t)
 	}
 	if (c->close_when_drained || c->state == CONN_LINGERING)
 		start_closing(c);
+	else if (conn_tls_is_handshaking(c) && c->state == CONN_OPEN)
+		conn_tls_too_slow(c);
 	else if (c->state == CONN_OPEN)
 		c->ops->timed_out(c);
 }
@@ -197,6 +207,8 @@ void
 conn_receive(struct conn *c, bool expect_wait)
 {
 	must(!c->receive_in_flight);
+	if (c->outq.tls != NULL && c->state == CONN_OPEN && !conn_tls_needs_octets(c))
+		return;
 	c->receive_in_flight = true;
 	ring_receive(&c->loop->ring, &c->receive_op, c->fd, expect_wait);
 }
@@ -212,7 +224,10 @@ receive_done(struct op *op, int result, uint32_t flags)
 	c->more_is_there = (flags & OP_SOCKET_NONEMPTY) != 0;
 	if (result > 0 && c->state == CONN_OPEN && !c->close_when_drained) {
 		note_progress(c);
-		c->ops->received(c, ring_received(ring, result, flags));
+		if (c->outq.tls != NULL)
+			conn_tls_received(c, ring_received(ring, result, flags));
+		else
+			c->ops->received(c, ring_received(ring, result, flags));
 		ring_give_back(ring, flags);
 		return;
 	}
@@ -222,8 +237,11 @@ receive_done(struct op *op, int result, uint32_t flags)
 		go_on_closing(c);
 	else if (result == -ENOBUFS || (result > 0 && c->state == CONN_LINGERING))
 		conn_receive(c, true);
+	else if (result == -EIO && c->outq.in_kernel && c->state == CONN_OPEN)
+		conn_tls_hear_kernel(c);
 	else if (result <= 0)
-		end(c, result == 0 ? CONN_END_CLOSED_BY_PEER : CONN_END_RECEIVE_FAILED, result);
+		conn_end(
+			c, result == 0 ? CONN_END_CLOSED_BY_PEER : CONN_END_RECEIVE_FAILED, result);
 }
 
 /* ---- output -------------------------------------------------------------------------------- */
@@ -231,14 +249,15 @@ receive_done(struct op *op, int result, uint32_t flags)
 static void
 output_failed(struct conn *c, int error)
 {
-	bool from_peer = error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT;
+	bool from_peer = error == -EPIPE || error == -ECONNRESET || error == -ETIMEDOUT ||
+		error == -EPROTO; /* TLS is broken */
 
 	if (error == -ENOMEM)
-		end(c, CONN_END_NO_MEMORY, error);
+		conn_end(c, CONN_END_NO_MEMORY, error);
 	else if (from_peer)
-		end(c, CONN_END_SEND_FAILED, error);
+		conn_end(c, CONN_END_SEND_FAILED, error);
 	else
-		end(c, CONN_END_FILE_FAILED, error);
+		conn_end(c, CONN_END_FILE_FAILED, error);
 }
 
 bool
@@ -279,6 +298,8 @@ outq_moved(struct outq *q, int error)
 		output_failed(c, error);
 		return;
 	}
+	if (c->state == CONN_OPEN && !c->close_when_drained)
+		conn_tls_drained(c);
 	if (c->close_when_drained && c->state == CONN_OPEN) {
 		if (c->linger_when_drained)
 			start_lingering(c);

@@ -13,6 +13,7 @@
 #define IO_CONN_H
 
 #include "io/outq.h"
+#include "io/tls.h"
 
 #include <netinet/in.h>
 
@@ -22,6 +23,8 @@ enum conn_end {
 	CONN_END_SEND_FAILED,
 	CONN_END_FILE_FAILED, /* a file of a reply could not be read */
 	CONN_END_NO_MEMORY,
+	CONN_END_TLS_FAILED, /* in the handshake, or where the kernel had to take over and could
+				not; error is an enum tls_failure.  conn_refuse() sends the alert */
 };
 
 struct conn;
@@ -37,6 +40,8 @@ struct conn_ops {
 	 * conn_close() when ready: what is queued is sent in the first case, and lost in all
 	 * others. */
 	void (*ended)(struct conn *c, enum conn_end why, int error);
+	/* conn_start_tls(): the handshake is done, all that follows is secured. */
+	void (*secured)(struct conn *c);
 	/* Nothing refers to the connection any more. */
 	void (*gone)(struct conn *c);
 };
@@ -66,10 +71,16 @@ struct conn {
 	bool close_when_drained;
 	bool linger_when_drained;
 	bool wants_drained;
+	struct tls_facts tls; /* once secured */
 };
 
 /* Takes over the connected socket `fd`. */
 void conn_open(struct conn *c, struct loop *loop, int fd, const struct conn_ops *ops);
+
+/* Speak TLS from here on: secured() or ended() will be called.  Nothing may be queued or asked for.
+ * `octets` came with what made us start and are what TLS begins with; if they are not TLS nobody
+ * ever sees them.  False: no memory. */
+bool conn_start_tls(struct conn *c, struct tls_context *x, struct span octets);
 
 /* Ask for more input.  `expect_wait`: the peer has something to do first. */
 void conn_receive(struct conn *c, bool expect_wait);

@@ -17,6 +17,8 @@
 #include "io/outq.h"
 
 #include "io/base/must.h"
+#include "io/outq_internal.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -59,7 +61,9 @@ op_done(struct op *op, int result, uint32_t flags)
 		loop_give_cold_buffer(q->loop, q->cold_buffer);
 		q->cold_buffer = NULL;
 	}
-	if (result >= 0 && did == OUTQ_SENDING)
+	if (result >= 0 && did == OUTQ_SENDING && q->tls != NULL)
+		tls_sent(q->tls, (size_t)result);
+	else if (result >= 0 && did == OUTQ_SENDING)
 		segments_advance(&q->segments, (uint64_t)result);
 	else if (result > 0 && did == OUTQ_READING)
 		note_warm(q, q->segments.first->fd, q->segments.first->offset, (uint64_t)result);
@@ -103,8 +107,8 @@ set_cork(struct outq *q, bool corked)
 	(void)setsockopt(q->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
 }
 
-static void
-wait_until_writable(struct outq *q)
+void
+outq_wait_until_writable(struct outq *q)
 {
 	q->doing = OUTQ_POLLING;
 	ring_poll_writable(&q->loop->ring, &q->op, q->fd);
@@ -120,11 +124,12 @@ send_ahead_of_file(struct outq *q, struct segment *g)
 	ssize_t n = send(q->fd, octets.at, octets.length, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		wait_until_writable(q);
+		outq_wait_until_writable(q);
 		return 0;
 	}
 	if (n < 0)
 		return -errno;
+	outq_kernel_note(q, (uint64_t)n, false);
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;
 }
@@ -135,7 +140,11 @@ send_octets(struct outq *q, struct segment *g)
 	if (g->next != NULL && g->next->fd >= 0)
 		return send_ahead_of_file(q, g);
 	q->doing = OUTQ_SENDING;
-	ring_send(&q->loop->ring, &q->op, q->fd, segment_octets(g));
+	if (q->in_kernel)
+		ring_send_some(&q->loop->ring, &q->op, q->fd, segment_octets(g));
+	else
+		ring_send(&q->loop->ring, &q->op, q->fd, segment_octets(g));
+	outq_kernel_note(q, 0, true);
 	return 0;
 }
 
@@ -197,8 +206,8 @@ is_resident(int fd, uint64_t offset, uint64_t length)
 }
 
 /* Have the kernel read the front of a file span into its page cache, off the shard. */
-static void
-read_ahead(struct outq *q, const struct segment *g)
+void
+outq_read_ahead(struct outq *q, const struct segment *g)
 {
 	uint64_t length = g->end - g->offset;
 
@@ -217,8 +226,8 @@ read_ahead(struct outq *q, const struct segment *g)
  * Octets from `offset` on that were resident a moment ago, and are taken to be still: pages go
  * under memory pressure only, and slowly.  What was just read from the disk counts too.
  */
-static uint64_t
-known_warm(const struct outq *q, int fd, uint64_t offset)
+uint64_t
+outq_known_warm(const struct outq *q, int fd, uint64_t offset)
 {
 	bool is_fresh = (uint32_t)q->loop->now_ms - q->warm_at_ms <= WARM_FOR_MS;
 
@@ -249,15 +258,15 @@ static uint64_t
 warm_part(struct outq *q, const struct segment *g)
 {
 	uint64_t length = g->end - g->offset;
-	uint64_t warm = known_warm(q, g->fd, g->offset);
+	uint64_t warm = outq_known_warm(q, g->fd, g->offset);
 
 	if (warm == 0 && chunk_is_resident(q, g->fd, g->offset))
-		warm = known_warm(q, g->fd, g->offset);
+		warm = outq_known_warm(q, g->fd, g->offset);
 	if (warm != 0)
 		return warm < length ? warm : length;
 	if (length <= CHUNK_OCTETS && is_resident(g->fd, g->offset, length))
 		return length;
-	read_ahead(q, g);
+	outq_read_ahead(q, g);
 	return 0;
 }
 
@@ -270,16 +279,19 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 
 	if (length == 0)
 		return 0;
+	if (q->in_kernel)
+		length = outq_kernel_part(q, g, length);
 	if (g->next != NULL)
 		set_cork(q, true);
 	n = sendfile(q->fd, g->fd, &offset, length);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		wait_until_writable(q);
+		outq_wait_until_writable(q);
 		return 0;
 	}
 	if (n <= 0)
 		return n < 0 ? -errno : -EBADMSG; /* 0: the file ends before the span does */
 	*sent_out += (uint64_t)n;
+	outq_kernel_note(q, (uint64_t)n, (uint64_t)n == length);
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;
 }
@@ -297,15 +309,20 @@ outq_flush(struct outq *q)
 	while (q->doing == OUTQ_NOTHING && error == 0) {
 		struct segment *g = q->segments.first;
 
-		if (g == NULL) {
+		if (q->tls != NULL && (g != NULL || tls_has_output(q->tls))) {
+			error = outq_send_records(q);
+		} else if (g == NULL && q->goodbye_due) {
+			error = outq_say_goodbye(q);
+		} else if (g == NULL) {
 			set_cork(q, false);
 			return 0;
-		}
-		if (sent >= TURN_OCTETS) {
+		} else if (sent >= TURN_OCTETS) {
 			q->doing = OUTQ_GIVEN_TURN;
 			loop_defer(q->loop, &q->turn);
 		} else if (g->fd < 0) {
 			error = send_octets(q, g);
+		} else if (outq_kernel_must_join(q, g)) {
+			error = outq_kernel_join(q, g);
 		} else {
 			error = send_file(q, g, &sent);
 		}

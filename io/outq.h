@@ -6,6 +6,8 @@
 
 #include "io/loop.h"
 
+struct tls;
+
 enum outq_doing {
 	OUTQ_NOTHING,
 	OUTQ_SENDING,    /* the ring sends octets */
@@ -30,6 +32,10 @@ struct outq {
 	int fd;
 	uint8_t doing; /* enum outq_doing */
 	bool corked;
+	bool in_kernel;       /* the socket itself speaks TLS */
+	bool goodbye_due;     /* close_notify when all is sent */
+	uint16_t record_fill; /* octets in the kernel's open record */
+	struct tls *tls;      /* TLS in user space; NULL: none */
 };
 
 void outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error));

@@ -206,6 +206,12 @@ ring_send(struct ring *r, struct op *op, int fd, struct span octets)
 }
 
 void
+ring_send_some(struct ring *r, struct op *op, int fd, struct span octets)
+{
+	start(r, op, io_uring_prep_send, fd, octets.at, octets.length, MSG_NOSIGNAL);
+}
+
+void
 ring_poll_writable(struct ring *r, struct op *op, int fd)
 {
 	start(r, op, io_uring_prep_poll_add, fd, POLLOUT);

@@ -26,15 +26,16 @@
 
 struct ctl {
 	const struct settings *settings;
-	struct disk disk; /* the spool; waits.  root_fd is -1 for a CTL_WITHOUT_SPOOL row */
+	struct disk disk; /* the spool; waits.  root_fd is -1 for a row without one */
 	struct maildrop_options maildrop_options;
 	bool json; /* --json, before or behind the subcommand */
 };
 
 enum ctl_spool {
-	CTL_NEEDS_SPOOL,   /* EX_NOINPUT where there is none */
-	CTL_MAKES_SPOOL,   /* made where there is none, with the owner that `user` names */
-	CTL_WITHOUT_SPOOL, /* neither settings nor spool: `settings` is NULL */
+	CTL_NEEDS_SPOOL,    /* EX_NOINPUT where there is none */
+	CTL_MAKES_SPOOL,    /* made where there is none, with the owner that `user` names */
+	CTL_NEEDS_SETTINGS, /* and no spool */
+	CTL_WITHOUT_SPOOL,  /* neither settings nor spool: `settings` is NULL */
 };
 
 struct ctl_command {
@@ -47,6 +48,7 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_user_command;
 extern const struct ctl_command ctl_settings_command;
+extern const struct ctl_command ctl_tls_command;
 extern const struct ctl_command ctl_import_command;
 extern const struct ctl_command ctl_export_command;
 extern const struct ctl_command ctl_list_command;

@@ -20,6 +20,7 @@ static const struct ctl_command *const commands[] = {
 	&ctl_verify_command,
 	&ctl_repair_command,
 	&ctl_compact_command,
+	&ctl_tls_command,
 	&ctl_settings_command,
 };
 
@@ -110,8 +111,9 @@ run_command(const struct ctl_command *command, const struct invocation *in, int 
 		.lock_timeout_ms = settings->lock_timeout_ms,
 		.sync = true,
 	};
-	code = spool_open(&ctl, command->spool, &owned);
-	if (code == EX_OK) {
+	code = command->spool == CTL_NEEDS_SETTINGS ? command->run(&ctl, argc, argv)
+						    : spool_open(&ctl, command->spool, &owned);
+	if (code == EX_OK && command->spool != CTL_NEEDS_SETTINGS) {
 		code = command->run(&ctl, argc, argv);
 		disk_close_root(&ctl.disk);
 	}

@@ -16,7 +16,7 @@ authorization_user(struct pop3_session *s, const struct pop3_args *args)
 {
 	char *block = (char *)s->user;
 
-	if (!s->policy->plaintext_auth)
+	if (!pop3_takes_passwords(s))
 		return pop3_reply(s, POP3_PLAINTEXT_REFUSED);
 	if (args->text.length == 0)
 		return pop3_reply(s, POP3_NEEDS_NAME);
@@ -34,12 +34,25 @@ authorization_user(struct pop3_session *s, const struct pop3_args *args)
 enum pop3_next
 authorization_pass(struct pop3_session *s, const struct pop3_args *args)
 {
-	if (!s->policy->plaintext_auth)
+	if (!pop3_takes_passwords(s))
 		return pop3_reply(s, POP3_PLAINTEXT_REFUSED);
 	if (s->user == NULL)
 		return pop3_reply(s, POP3_USER_FIRST);
 	s->secret = args->text;
 	return POP3_NEXT_VERIFY;
+}
+
+/* STLS (RFC 2595, section 4). */
+enum pop3_next
+authorization_stls(struct pop3_session *s, const struct pop3_args *args)
+{
+	(void)args;
+	if (s->is_secure)
+		return pop3_reply(s, POP3_TLS_ALREADY);
+	if (!s->policy->offers_tls)
+		return pop3_reply(s, POP3_TLS_NOT_HERE);
+	pop3_reply(s, POP3_STLS_OK);
+	return POP3_NEXT_TLS;
 }
 
 void

@@ -22,6 +22,8 @@
 #define POP3_NO_SUCH_LANGUAGE    "-ERR no such language\r\n"
 #define POP3_USER_FIRST          "-ERR USER first\r\n"
 #define POP3_PLAINTEXT_REFUSED   "-ERR passwords are not taken on a connection in clear\r\n"
+#define POP3_TLS_ALREADY         "-ERR TLS is spoken already\r\n"
+#define POP3_TLS_NOT_HERE        "-ERR there is no TLS on this port\r\n"
 #define POP3_FOREIGN             "-ERR this is a POP3 server\r\n"
 #define POP3_TOO_MANY_UNKNOWN    "-ERR too many unknown commands, goodbye\r\n"
 #define POP3_TOO_MANY_FAILURES   "-ERR [AUTH] too many failed logins, goodbye\r\n"
@@ -36,6 +38,7 @@
 
 #define POP3_USER_OK             "+OK send PASS\r\n"
 #define POP3_UTF8_OK             "+OK UTF-8\r\n"
+#define POP3_STLS_OK             "+OK begin TLS\r\n"
 #define POP3_NOOP_OK             "+OK nothing done\r\n"
 #define POP3_DELE_OK             "+OK marked for deletion\r\n"
 #define POP3_CAPA_OK             "+OK capabilities follow\r\n"

@@ -22,6 +22,7 @@ static const struct pop3_command commands[] = {
 	{ "DELE", AFTER_LOGIN, ARGS_MESSAGE, transaction_dele, POP3_NEEDS_MESSAGE },
 	{ "TOP", AFTER_LOGIN, ARGS_MESSAGE_AND_LINES, transaction_top, POP3_NEEDS_TOP_ARGUMENTS },
 	{ "RSET", AFTER_LOGIN, ARGS_NONE, transaction_rset, POP3_TAKES_NO_ARGUMENT },
+	{ "STLS", BEFORE_LOGIN, ARGS_NONE, authorization_stls, POP3_TAKES_NO_ARGUMENT },
 	{ "NOOP", ANY_STATE, ARGS_NONE, any_noop, POP3_TAKES_NO_ARGUMENT },
 	{ "CAPA", ANY_STATE, ARGS_NONE, any_capa, POP3_TAKES_NO_ARGUMENT },
 	{ "UTF8", ANY_STATE, ARGS_NONE, any_utf8, POP3_TAKES_NO_ARGUMENT },
@@ -88,6 +89,17 @@ pop3_session_greet(struct pop3_session *s)
 	pop3_reply(s, "+OK ");
 	pop3_reply(s, s->policy->greeting);
 	return pop3_reply(s, "\r\n");
+}
+
+enum pop3_next
+pop3_session_secured(struct pop3_session *s)
+{
+	must(s->state == POP3_AUTHORIZATION);
+	forget_user(s);
+	s->secret = span_of(NULL, 0);
+	s->unknown_in_a_row = 0;
+	s->is_secure = true;
+	return POP3_NEXT_LINE;
 }
 
 /* ---- reading a line ------------------------------------------------------------------------ */
@@ -251,7 +263,9 @@ any_capa(struct pop3_session *s, const struct pop3_args *args)
 {
 	(void)args;
 	pop3_reply(s, POP3_CAPA_OK "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n");
-	if (s->policy->plaintext_auth)
+	if (pop3_offers_tls(s))
+		pop3_reply(s, "STLS\r\n");
+	if (pop3_takes_passwords(s))
 		pop3_reply(s, "USER\r\nUTF8 USER\r\n");
 	else
 		pop3_reply(s, "UTF8\r\n");

@@ -10,6 +10,8 @@
  *   OPEN    open the account's maildrop, then pop3_session_opened()
  *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
  *   COMMIT  remove the messages marked in `listing`, then pop3_session_committed()
+ *   TLS     send what is queued, speak TLS from the next octet on, then pop3_session_secured();
+ *           what was heard behind the line is TLS or nothing, it must never come here
  *   CLOSE   send what is queued and close
  *   REFUSE  the same for a guest who may still be sending
  *
@@ -31,6 +33,7 @@ enum pop3_next {
 	POP3_NEXT_OPEN,
 	POP3_NEXT_SCAN,
 	POP3_NEXT_COMMIT,
+	POP3_NEXT_TLS,
 	POP3_NEXT_CLOSE,
 	POP3_NEXT_REFUSE,
 };
@@ -57,6 +60,7 @@ struct pop3_policy {
 	const char *greeting;       /* text behind "+OK " */
 	const char *implementation; /* CAPA IMPLEMENTATION */
 	bool plaintext_auth;        /* USER and PASS although the connection is in clear */
+	bool offers_tls;            /* STLS */
 	uint32_t expire_days;       /* 0: NEVER */
 	uint32_t failed_logins_max;
 };
@@ -88,6 +92,7 @@ struct pop3_session {
 	uint8_t listing_kind;
 	bool heard_a_line;
 	bool read_only;
+	bool is_secure; /* TLS is spoken */
 };
 
 struct pop3_scan {
@@ -103,6 +108,10 @@ void pop3_session_init(struct pop3_session *s, const struct pop3_policy *policy,
 void pop3_session_end(struct pop3_session *s);
 
 enum pop3_next pop3_session_greet(struct pop3_session *s);
+
+/* TLS is spoken from here on, after STLS or before the greeting.  All that was heard in clear is
+ * forgotten (RFC 2595, section 4). */
+enum pop3_next pop3_session_secured(struct pop3_session *s);
 
 /* One line without its end (CRLF or LF), at most LINE_OCTETS_MAX octets. */
 enum pop3_next pop3_session_line(struct pop3_session *s, struct span line);

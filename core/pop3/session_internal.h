@@ -36,6 +36,7 @@ struct pop3_command {
 /* AUTHORIZATION state (authorization.c) */
 enum pop3_next authorization_user(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_pass(struct pop3_session *s, const struct pop3_args *args);
+enum pop3_next authorization_stls(struct pop3_session *s, const struct pop3_args *args);
 
 /* TRANSACTION state (transaction.c) */
 enum pop3_next transaction_stat(struct pop3_session *s, const struct pop3_args *args);
@@ -53,6 +54,20 @@ enum pop3_next any_noop(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next any_utf8(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next any_lang(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next any_quit(struct pop3_session *s, const struct pop3_args *args);
+
+/* Passwords may travel: nobody can read along, or the listener says that it does not matter. */
+static inline bool
+pop3_takes_passwords(const struct pop3_session *s)
+{
+	return s->is_secure || s->policy->plaintext_auth;
+}
+
+/* STLS is possible here and now. */
+static inline bool
+pop3_offers_tls(const struct pop3_session *s)
+{
+	return s->policy->offers_tls && !s->is_secure && s->state == POP3_AUTHORIZATION;
+}
 
 /* Reply with one line and go on. */
 static inline enum pop3_next

@@ -10,6 +10,7 @@ import time
 import unittest
 
 import harness
+import tls
 
 
 @unittest.skipIf(harness.IS_SANITIZED, "make run builds and serves the release flavour")
@@ -19,7 +20,8 @@ class Demo(unittest.TestCase):
         self.addCleanup(self.directory.cleanup)
         self.port = harness.free_port()
         self.environment = dict(os.environ, RINGPOST_DEMO=os.path.join(self.directory.name, "demo"),
-                                RINGPOST_DEMO_PORT=str(self.port))
+                                RINGPOST_DEMO_PORT=str(self.port),
+                                RINGPOST_DEMO_TLS_PORT=str(harness.free_port()))
 
     def run_on_a_terminal(self, until, then):
         """`make run`; when `until` is on the screen, `then` is typed.  (screen, exit code)"""
@@ -52,6 +54,9 @@ class Demo(unittest.TestCase):
             pop.login("alice", "wonderland")
             self.listing = pop.listing("UIDL")
             pop.ok("QUIT")
+        with tls.TlsPop(int(self.environment["RINGPOST_DEMO_TLS_PORT"])) as pop:
+            pop.login("alice", "wonderland")
+            self.assertEqual(pop.listing("UIDL"), self.listing)
 
     def test_ctrl_c_ends_it_cleanly_and_a_second_run_keeps_the_mail(self):
         screen, code = self.run_on_a_terminal(b"Ctrl-C ends it", b"\x03")

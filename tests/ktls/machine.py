@@ -34,10 +34,10 @@ class Machine:
         os.makedirs(DEPS, exist_ok=True)
         with open(os.path.join(DEPS, "lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two stages may ask at once
-            kernels = glob.glob(DEPS + "/root/boot/vmlinuz-*") or fetch_kernel()
+            kernels = glob.glob(DEPS + "/unpacked/boot/vmlinuz-*") or fetch_kernel()
             self.kernel = kernels[0]
             self.version = os.path.basename(self.kernel).partition("-")[2]
-            self.files = modules_in_order(os.path.join(DEPS, "root/lib/modules", self.version))
+            self.files = modules_in_order(os.path.join(DEPS, "unpacked/lib/modules", self.version))
             self.modules = [module_name(f) for f in self.files]
             self.initrd = os.path.join(DEPS, "initrd")
             if is_older(self.initrd, os.path.join(HERE, "init"), __file__, self.kernel, BUSYBOX):
@@ -68,9 +68,9 @@ def fetch_kernel():
     run(apt, "-q", "download", package.group(1), cwd=DEPS)
     shutil.rmtree(DEPS + "/new", ignore_errors=True)
     run("dpkg", "-x", glob.glob(DEPS + "/*.deb")[0], DEPS + "/new")
-    shutil.rmtree(DEPS + "/root", ignore_errors=True)
-    os.rename(DEPS + "/new", DEPS + "/root")
-    return glob.glob(DEPS + "/root/boot/vmlinuz-*")
+    shutil.rmtree(DEPS + "/unpacked", ignore_errors=True)
+    os.rename(DEPS + "/new", DEPS + "/unpacked")
+    return glob.glob(DEPS + "/unpacked/boot/vmlinuz-*")
 
 
 def module_name(path):

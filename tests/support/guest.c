@@ -125,6 +125,10 @@ go_on(struct guest *g, enum pop3_next next)
 		case POP3_NEXT_COMMIT:
 			next = commit(g);
 			break;
+		case POP3_NEXT_TLS:
+			g->awaits_tls = true;
+			take_reply(g);
+			return;
 		case POP3_NEXT_CLOSE:
 		case POP3_NEXT_REFUSE:
 			g->closed = true;
@@ -157,6 +161,10 @@ guest_hear(struct guest *g, struct span octets)
 
 	if (g->closed || octets.length == 0)
 		return;
+	if (g->awaits_tls) { /* these are no TLS: the handshake fails */
+		g->closed = true;
+		return;
+	}
 	if (!g->heard && pop3_session_is_foreign(&g->session, octets))
 		go_on(g, POP3_NEXT_REFUSE);
 	g->heard = true;
@@ -165,6 +173,11 @@ guest_hear(struct guest *g, struct span octets)
 		case LINE_READY:
 			must(line.length <= LINE_OCTETS_MAX);
 			go_on(g, pop3_session_line(&g->session, line));
+			if (g->awaits_tls) {
+				line_reader_clear(&g->reader);
+				guest_hear(g, octets); /* what came behind STLS */
+				return;
+			}
 			break;
 		case LINE_TOO_LONG:
 			go_on(g, pop3_session_line_too_long(&g->session));
@@ -177,6 +190,16 @@ guest_hear(struct guest *g, struct span octets)
 			return;
 		}
 	}
+}
+
+void
+guest_secure(struct guest *g)
+{
+	if (g->closed)
+		return;
+	must(g->awaits_tls);
+	g->awaits_tls = false;
+	go_on(g, pop3_session_secured(&g->session));
 }
 
 void

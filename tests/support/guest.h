@@ -40,9 +40,10 @@ struct guest {
 	struct slab blocks;
 	struct guest_account *account;
 	struct maildrop *maildrop;
-	bool heard;  /* the first octets were looked at */
-	bool closed; /* by the server */
-	char *said;  /* all the server said */
+	bool heard;      /* the first octets were looked at */
+	bool closed;     /* by the server */
+	bool awaits_tls; /* STLS was answered: octets are no lines until guest_secure() */
+	char *said;      /* all the server said */
 	size_t said_octets;
 	size_t said_room;
 };
@@ -51,6 +52,8 @@ struct guest {
 void guest_connect(struct guest *g, const struct guest_world *world);
 /* Octets from the client; ignored once the server has closed. */
 void guest_hear(struct guest *g, struct span octets);
+/* The TLS handshake that STLS has asked for is done. */
+void guest_secure(struct guest *g);
 /* The client is gone.  What was said stays until guest_forget(). */
 void guest_disconnect(struct guest *g);
 void guest_forget(struct guest *g);

@@ -53,6 +53,7 @@ stage_set(struct stage *stage, const struct transcript *t)
 			.greeting = t->greeting,
 			.implementation = "ringpost " RINGPOST_VERSION,
 			.plaintext_auth = t->plaintext_auth,
+			.offers_tls = t->offers_tls,
 			.expire_days = t->expire_days,
 			.failed_logins_max = t->failed_logins,
 		},
@@ -177,6 +178,9 @@ play_step(struct play *p, const struct step *steps, unsigned index)
 		for (unsigned i = 0; i < step->times; i++)
 			guest_hear(&p->guest, text);
 		return true;
+	case STEP_TLS:
+		guest_secure(&p->guest);
+		return true;
 	case STEP_RESET:
 	case STEP_AGAIN:
 		if (p->at != p->guest.said_octets)
@@ -276,7 +280,8 @@ hear_in_pieces(struct guest *g, struct span input, unsigned way)
 	}
 }
 
-/* What the client sends on the connection that step *index belongs to; *index goes behind it. */
+/* What the client sends on the connection that step *index belongs to, up to its end or to where
+ * TLS begins; *index goes behind that. */
 static struct text
 input_of_connection(const struct transcript *t, unsigned *index)
 {
@@ -285,7 +290,7 @@ input_of_connection(const struct transcript *t, unsigned *index)
 	for (; *index < t->step_count; (*index)++) {
 		const struct step *step = &t->steps[*index];
 
-		if (step->kind == STEP_RESET || step->kind == STEP_AGAIN)
+		if (step->kind == STEP_RESET || step->kind == STEP_AGAIN || step->kind == STEP_TLS)
 			break;
 		if (step->kind != STEP_SEND)
 			continue;
@@ -302,6 +307,15 @@ input_of_connection(const struct transcript *t, unsigned *index)
 }
 
 static bool
+tls_begins(const struct transcript *t, unsigned index, struct guest *guest)
+{
+	if (index > t->step_count || t->steps[index - 1].kind != STEP_TLS)
+		return false;
+	guest_secure(guest);
+	return true;
+}
+
+static bool
 play_cut(const struct transcript *t, unsigned way, const struct text *expected)
 {
 	struct stage stage;
@@ -311,13 +325,16 @@ play_cut(const struct transcript *t, unsigned way, const struct text *expected)
 
 	stage_set(&stage, t);
 	do {
-		struct text input = input_of_connection(t, &index);
 		struct guest guest;
 
 		guest_connect(&guest, &stage.world);
-		hear_in_pieces(&guest, span_of(input.octets, input.length), way);
+		do {
+			struct text input = input_of_connection(t, &index);
+
+			hear_in_pieces(&guest, span_of(input.octets, input.length), way);
+			free(input.octets);
+		} while (tls_begins(t, index, &guest));
 		hang_up(&guest, &all);
-		free(input.octets);
 	} while (index <= t->step_count && index > 0 &&
 		(t->steps[index - 1].kind == STEP_RESET || t->steps[index - 1].kind == STEP_AGAIN));
 	stage_clear(&stage);

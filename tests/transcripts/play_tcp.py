@@ -16,6 +16,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import harness  # noqa: E402
+import tls  # noqa: E402
 
 SILENCE_S = 0.05
 NOOP_ANSWER = b"+OK nothing done\r\n"
@@ -114,11 +115,11 @@ class Transcript:
     def _read_line(self, line):
         if line == "" or line.startswith("#"):
             return
-        dialogue = re.match(r"(C|C-raw|C-reset|C-again|C-times|S|S-times|S\.\.\.|S-has|S-lacks|"
+        dialogue = re.match(r"(C|C-raw|C-tls|C-reset|C-again|C-times|S|S-times|S\.\.\.|S-has|S-lacks|"
                             r"S-silence|S-close)(?: (\d+))?(?:: ?(.*))?$", line, re.S)
         if dialogue:
             word, times, text = dialogue.groups()
-            kind = {"C": "send", "C-raw": "send", "C-times": "send", "C-reset": "reset",
+            kind = {"C": "send", "C-raw": "send", "C-times": "send", "C-tls": "tls", "C-reset": "reset",
                     "C-again": "again", "S": "line", "S-times": "line", "S...": "pass",
                     "S-has": "has", "S-lacks": "lacks", "S-silence": "silence",
                     "S-close": "close"}[word]
@@ -145,7 +146,9 @@ class Transcript:
             self._account(rest).flags.append("--" + word)
         elif word == "setting":
             key, _, value = rest.partition(" = ")
-            (self.listener if key == "plaintext_auth" else self.settings)[key] = value
+            (self.listener if key in ("plaintext_auth", "tls") else self.settings)[key] = value
+            if key == "tls":
+                self.settings.update(tls.settings(tls.certificate("transcript")))
         elif word == "pretend" or line == "only session":
             self.session_only = True
         elif line == "only server":
@@ -169,7 +172,7 @@ class Failed(Exception):
 
 
 class StepByStep:
-    """As written; keeps all that the server said, a list of octets for each connection."""
+    """As written; keeps all that the server said: for each connection a list, in clear and in TLS."""
 
     def __init__(self, transcript, site):
         self.t, self.site = transcript, site
@@ -178,11 +181,11 @@ class StepByStep:
 
     def connect(self):
         self.pop = self.site.pop()
-        self.said.append(b"")
+        self.said.append([b""])
 
     def line(self):
         line = self.pop.line()
-        self.said[-1] += line
+        self.said[-1][-1] += line
         if not line.endswith(b"\r\n"):
             raise Failed("no line came, but %r" % line)
         return line[:-2]
@@ -238,6 +241,9 @@ class StepByStep:
     def step(self, kind, times, text, conditions):
         if kind == "send":
             self.pop.send(text.octets * times)
+        elif kind == "tls":
+            begin_tls(self.pop)
+            self.said[-1].append(b"")
         elif kind in ("reset", "again"):
             if kind == "again":
                 self.expect_close()
@@ -257,16 +263,22 @@ class StepByStep:
             self.expect_close()
 
 
+def begin_tls(pop):
+    pop.socket = tls.context().wrap_socket(pop.socket, server_hostname="transcript")
+
+
 def connections_of(transcript):
-    """What the client says on each connection, and whether the server closes it."""
-    inputs, closed = [b""], []
+    """What the client says on each connection, in clear and in TLS, and whether the server closes it."""
+    inputs, closed = [[b""]], []
     last = None
     for kind, _, times, text in transcript.steps:
         if kind in ("reset", "again"):
-            inputs.append(b"")
+            inputs.append([b""])
             closed.append(kind == "again")
         elif kind == "send":
-            inputs[-1] += text.octets * times
+            inputs[-1][-1] += text.octets * times
+        elif kind == "tls":
+            inputs[-1].append(b"")
         last = kind
     return list(zip(inputs, closed + [last == "close"]))
 
@@ -284,10 +296,19 @@ def pieces(octets, way, seed):
 
 
 def play_cut(transcript, site, way, expected, seed=0):
-    for (octets, closes), wanted in zip(connections_of(transcript), expected):
+    for (stretches, closes), said in zip(connections_of(transcript), expected):
+        octets, wanted = stretches[-1], said[-1]
         # where the session goes on, one more answer shows that nothing else was said before it
         asks_more = not closes and (octets == b"" or octets.endswith(b"\n"))
         with site.pop() as pop:
+            for in_clear, answer in zip(stretches[:-1], said[:-1]):
+                for piece in pieces(in_clear, way, seed):
+                    pop.send(piece)
+                got = pop.exactly(len(answer))
+                if got != answer:
+                    raise Failed("%s: cut %s another answer before TLS: %r"
+                                 % (transcript.path, way, got[:80]))
+                begin_tls(pop)
             try:
                 for piece in pieces(octets + (b"NOOP\r\n" if asks_more else b""), way, seed):
                     pop.send(piece)
@@ -317,7 +338,7 @@ def play(transcript):
     site = make_site(transcript)
     fresh = site.spool + ".fresh"
     shutil.copytree(site.spool, fresh)
-    longest = max(len(octets) for octets, _ in connections_of(transcript))
+    longest = max(len(octets) for stretches, _ in connections_of(transcript) for octets in stretches)
     try:
         site.start()
         said = StepByStep(transcript, site).play()

@@ -316,6 +316,8 @@ read_setting(struct reader *r, char *rest)
 	value += 3;
 	if (strcmp(rest, "plaintext_auth") == 0) {
 		t->plaintext_auth = strcmp(value, "yes") == 0;
+	} else if (strcmp(rest, "tls") == 0) {
+		t->offers_tls = strcmp(value, "stls") == 0;
 	} else if (strcmp(rest, "greeting") == 0) {
 		free(t->greeting);
 		t->greeting = strndup(value + 1, strlen(value) - 2); /* it stands in quotes */
@@ -459,6 +461,7 @@ read_line(struct reader *r, char *line)
 	} steps[] = {
 		{ "C:", STEP_SEND, "\\r\\n" },
 		{ "C-raw:", STEP_SEND, "" },
+		{ "C-tls", STEP_TLS, "" },
 		{ "C-reset", STEP_RESET, "" },
 		{ "C-again", STEP_AGAIN, "" },
 		{ "S:", STEP_LINE, "" },

@@ -21,6 +21,7 @@ struct text {
 
 enum step_kind {
 	STEP_SEND,
+	STEP_TLS,
 	STEP_RESET,
 	STEP_AGAIN,
 	STEP_LINE,
@@ -55,6 +56,7 @@ struct transcript {
 	bool server_only;
 	/* settings that the bare session knows */
 	bool plaintext_auth;
+	bool offers_tls;
 	char *greeting;
 	unsigned expire_days;
 	unsigned failed_logins;

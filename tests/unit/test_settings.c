@@ -117,6 +117,33 @@ a_listener_is_a_whole_file(void **state)
 }
 
 static void
+lists_of_texts_keep_their_order(void **state)
+{
+	struct settings *s =
+		load_good("tls_certificates = {\"a.pem\",\n\"b.pem\"}\n"
+			  "tls_keys = {\"a.key\", \"b.key\"}\n"
+			  "listen pop3s { address = \"127.0.0.1:1995\" tls = implicit }\n");
+
+	(void)state;
+	assert_int_equal(s->tls_certificates.count, 2);
+	assert_string_equal(s->tls_certificates.at[0], "a.pem");
+	assert_string_equal(s->tls_certificates.at[1], "b.pem");
+	assert_string_equal(s->tls_keys.at[1], "b.key");
+	assert_int_equal(s->listeners[0].tls, LISTENER_TLS_IMPLICIT);
+	settings_free(s);
+}
+
+static void
+tls_needs_what_belongs_to_it(void **state)
+{
+	(void)state;
+	expect_mistakes("listen pop3s { address = \"127.0.0.1:1995\" tls = implicit }\n",
+		"%: listen pop3s speaks TLS; needed: tls_certificates = {\"/etc/...pem\"}\n");
+	expect_mistakes("tls_certificates = \"a.pem\"\ntls_keys = {\"a.key\", \"b.key\"}\n" LISTEN,
+		"%: tls_keys has 2 files, tls_certificates 1; allowed: as many, or none\n");
+}
+
+static void
 values_are_taken(void **state)
 {
 	struct settings *s = load_good("user = \"\"\n"
@@ -232,7 +259,7 @@ unknown_names_are_told(void **state)
 		"%:2: no setting is called \"idle_timout\"; the nearest is \"idle_timeout_s\", "
 		"ringpost.conf(5) lists all\n");
 	expect_mistakes("listen a {\n port = 110\n}\n",
-		"%:2: listen has no setting \"port\"; allowed: address, protocol, plaintext_auth\n");
+		"%:2: listen has no setting \"port\"; allowed: address, protocol, plaintext_auth, tls\n");
 }
 
 static void
@@ -376,6 +403,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_listener_is_a_whole_file),
 		cmocka_unit_test(values_are_taken),
+		cmocka_unit_test(lists_of_texts_keep_their_order),
+		cmocka_unit_test(tls_needs_what_belongs_to_it),
 		cmocka_unit_test(listeners_have_one_or_many_addresses),
 		cmocka_unit_test(every_wrong_value_is_told_at_once),
 		cmocka_unit_test(unknown_names_are_told),

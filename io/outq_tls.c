@@ -1,0 +1,214 @@
+/*
+ * outq_tls.c - the send queue over TLS.
+ *
+ * In user space the front of the queue is gathered, files read where they lie in the page cache,
+ * put into records, and the records sent by the ring.  In the kernel the queue is sent as in clear;
+ * what is left to do is to see where records end. Invariant: what ends a reply, its last
+ * TLS_TAIL_OCTETS, lies within one record: a client is known that waits for ever when they come in
+ * two.
+ */
+#include "io/base/must.h"
+#include "io/outq_internal.h"
+#include "io/tls.h"
+#include "io/tls_hello.h"
+#include "io/tls_kernel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define JOIN_OCTETS 1024u /* of octets behind a file, in one record with its end */
+
+/* ---- in user space ------------------------------------------------------------------------- */
+
+/* The front of a file, without waiting for the disk; 0: the file is shorter than it should be. */
+static ssize_t
+read_resident(const struct outq *q, int fd, uint64_t offset, char *to, size_t size)
+{
+	struct iovec iov = { .iov_base = to, .iov_len = size };
+	ssize_t n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+	uint64_t warm;
+
+	if (n >= 0)
+		return n;
+	warm = outq_known_warm(q, fd, offset);
+	if (warm == 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
+		return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+	n = pread(fd, to, warm < size ? warm : size, (off_t)offset); /* it was read a moment ago */
+	return n < 0 ? -errno : n;
+}
+
+/* Octets of segment `g` into `to`; what stands in its way is a negative errno. */
+static ssize_t
+gather_segment(const struct outq *q, const struct segment *g, char *to, size_t size)
+{
+	uint64_t length = g->end - g->offset;
+	ssize_t n;
+
+	if (length < size)
+		size = length;
+	if (g->fd < 0) {
+		memcpy(to, segment_octets(g).at, size);
+		return (ssize_t)size;
+	}
+	n = read_resident(q, g->fd, g->offset, to, size);
+	return n == 0 ? -EBADMSG : n;
+}
+
+/* As much of the queue as fits into `to` and can be had now; how much, or why there is nothing. */
+static ssize_t
+gather(const struct outq *q, char *to, size_t size)
+{
+	const struct segment *g = q->segments.first;
+	size_t length = 0;
+
+	while (g != NULL && length < size) {
+		ssize_t n = gather_segment(q, g, to + length, size - length);
+
+		if (n < 0)
+			return length > 0 ? (ssize_t)length : n;
+		length += (size_t)n;
+		if ((uint64_t)n < g->end - g->offset)
+			break;
+		g = g->next;
+	}
+	return (ssize_t)length;
+}
+
+static void
+advance(struct outq *q, uint64_t count)
+{
+	while (count > 0) {
+		const struct segment *g = q->segments.first;
+		uint64_t part = g->end - g->offset;
+
+		if (part > count)
+			part = count;
+		segments_advance(&q->segments, part);
+		count -= part;
+	}
+}
+
+static int
+fill_records(struct outq *q)
+{
+	char *scratch = q->tls->context->scratch;
+	ssize_t length = gather(q, scratch, TLS_SCRATCH_OCTETS);
+	uint64_t left;
+
+	if (length == -EAGAIN) {
+		outq_read_ahead(q, q->segments.first);
+		return 0;
+	}
+	if (length < 0)
+		return (int)length;
+	left = q->segments.length - (uint64_t)length;
+	if (left > 0 && left < TLS_TAIL_OCTETS && length > (ssize_t)TLS_TAIL_OCTETS)
+		length -= (ssize_t)TLS_TAIL_OCTETS;
+	if (tls_write(q->tls, span_of(scratch, (size_t)length)) != 0)
+		return -EPROTO;
+	advance(q, (uint64_t)length);
+	return 0;
+}
+
+int
+outq_send_records(struct outq *q)
+{
+	int error = 0;
+
+	if (!tls_has_output(q->tls))
+		error = fill_records(q);
+	if (error != 0 || !tls_has_output(q->tls))
+		return error;
+	q->doing = OUTQ_SENDING;
+	ring_send(&q->loop->ring, &q->op, q->fd, tls_output(q->tls));
+	return 0;
+}
+
+/* ---- in the kernel ------------------------------------------------------------------------- */
+
+/*
+ * A sendfile closes the record it ends in; before that records are of 2^14 octets.  So a part must
+ * not leave a rest that is too short, nor end shortly behind such a record.
+ */
+uint64_t
+outq_kernel_part(const struct outq *q, const struct segment *g, uint64_t warm)
+{
+	uint64_t rest = g->end - g->offset - warm;
+	uint64_t tail = (q->record_fill + warm) % TLS_RECORD_PLAIN_MAX;
+	bool joins = g->next != NULL && g->next->fd < 0;
+
+	if (warm <= 2 * TLS_TAIL_OCTETS)
+		return warm;
+	if (rest > 0)
+		return rest < TLS_TAIL_OCTETS ? warm - TLS_TAIL_OCTETS : warm;
+	if (joins)
+		return warm - TLS_TAIL_OCTETS;
+	if (tail > 0 && tail < TLS_TAIL_OCTETS)
+		return warm - tail - TLS_TAIL_OCTETS;
+	return warm;
+}
+
+void
+outq_kernel_note(struct outq *q, uint64_t count, bool closes)
+{
+	q->record_fill = closes ? 0 : (uint16_t)((q->record_fill + count) % TLS_RECORD_PLAIN_MAX);
+}
+
+bool
+outq_kernel_must_join(const struct outq *q, const struct segment *g)
+{
+	return q->in_kernel && g->fd >= 0 && g->next != NULL && g->next->fd < 0 &&
+		g->end - g->offset <= 2 * TLS_TAIL_OCTETS;
+}
+
+int
+outq_kernel_join(struct outq *q, struct segment *g)
+{
+	char joined[2 * TLS_TAIL_OCTETS + JOIN_OCTETS];
+	struct span octets = segment_octets(g->next);
+	size_t front = (size_t)(g->end - g->offset);
+	size_t behind = octets.length < JOIN_OCTETS ? octets.length : JOIN_OCTETS;
+	bool closes = behind == octets.length && g->next->next == NULL;
+	ssize_t n = read_resident(q, g->fd, g->offset, joined, front);
+
+	if (n == -EAGAIN) {
+		outq_read_ahead(q, g);
+		return 0;
+	}
+	if (n != (ssize_t)front)
+		return n < 0 ? (int)n : -EBADMSG;
+	memcpy(joined + front, octets.at, behind);
+	n = send(q->fd, joined, front + behind,
+		MSG_DONTWAIT | MSG_NOSIGNAL | (closes ? 0 : MSG_MORE));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		outq_wait_until_writable(q);
+		return 0;
+	}
+	if (n < 0)
+		return -errno;
+	outq_kernel_note(q, (uint64_t)n, closes && (size_t)n == front + behind);
+	advance(q, (uint64_t)n);
+	return 0;
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+int
+outq_say_goodbye(struct outq *q)
+{
+	int error = 0;
+
+	if (q->tls != NULL) {
+		tls_say_goodbye(q->tls);
+	} else if (q->in_kernel) {
+		error = tls_kernel_alert(q->fd, TLS_ALERT_CLOSE_NOTIFY);
+		if (error == -EAGAIN) {
+			outq_wait_until_writable(q);
+			return 0;
+		}
+	}
+	q->goodbye_due = false;
+	return error;
+}

@@ -1,0 +1,395 @@
+/*
+ * tls.c - one TLS session over memory; see tls.h.
+ *
+ * Invariants
+ *   1. wolfSSL is given whole records only (input_at to input_whole), so what it has not been given
+ *      is still the socket's next octets.
+ *   2. The send callback takes everything: wolfSSL 5.5.4 fails when told twice in one flight to
+ * wait.
+ *   3. A buffer is held only while it holds something.
+ */
+#include "io/tls.h"
+
+#include "io/base/must.h"
+#include "io/tls_internal.h"
+
+#include <wolfssl/options.h>
+
+#include <errno.h>
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
+
+/* ---- words --------------------------------------------------------------------------------- */
+
+const char *
+tls_failure_word(enum tls_failure failure)
+{
+	static const char *const words[] = {
+		[TLS_FAILURE_NONE] = "none",
+		[TLS_FAILURE_NOT_TLS] = "not_tls",
+		[TLS_FAILURE_VERSION] = "version",
+		[TLS_FAILURE_CIPHER] = "cipher",
+		[TLS_FAILURE_ALPN] = "alpn",
+		[TLS_FAILURE_CERTIFICATE] = "client_certificate",
+		[TLS_FAILURE_ALERT] = "alert",
+		[TLS_FAILURE_CLOSED] = "closed",
+		[TLS_FAILURE_DEADLINE] = "deadline",
+		[TLS_FAILURE_KTLS] = "ktls",
+		[TLS_FAILURE_MEMORY] = "memory",
+		[TLS_FAILURE_OTHER] = "other",
+	};
+
+	static_assert(array_count(words) == TLS_FAILURES, "a word for each failure");
+	return words[failure];
+}
+
+const char *
+tls_version_word(const struct tls_facts *facts)
+{
+	return facts->version == 13 ? "1.3" : facts->version == 12 ? "1.2" : "no";
+}
+
+const char *
+tls_suite_word(const struct tls_facts *facts)
+{
+	switch (facts->suite) {
+	case 0:
+		return "none";
+	case 0x1301:
+	case 0xc02b:
+	case 0xc02f:
+		return "AES-128-GCM";
+	case 0x1302:
+	case 0xc02c:
+	case 0xc030:
+		return "AES-256-GCM";
+	case 0x1303:
+	case 0xcca8:
+	case 0xcca9:
+		return "CHACHA20-POLY1305";
+	default:
+		return "other";
+	}
+}
+
+static enum tls_failure
+failure_of(int error)
+{
+	switch (error) {
+	case VERSION_ERROR:
+	case UNSUPPORTED_PROTO_VERSION:
+		return TLS_FAILURE_VERSION;
+	case MATCH_SUITE_ERROR:
+	case UNSUPPORTED_SUITE:
+		return TLS_FAILURE_CIPHER;
+	case UNKNOWN_ALPN_PROTOCOL_NAME_E:
+		return TLS_FAILURE_ALPN;
+	case NO_PEER_CERT:
+	case NO_PEER_VERIFY:
+	case VERIFY_CERT_ERROR:
+	case ASN_NO_SIGNER_E:
+	case ASN_BEFORE_DATE_E:
+	case ASN_AFTER_DATE_E:
+	case ASN_SIG_CONFIRM_E:
+	case ASN_SELF_SIGNED_E:
+		return TLS_FAILURE_CERTIFICATE;
+	case FATAL_ERROR:
+		return TLS_FAILURE_ALERT;
+	case MEMORY_E:
+		return TLS_FAILURE_MEMORY;
+	default:
+		return TLS_FAILURE_OTHER;
+	}
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct tls *
+tls_make(struct tls_context *x, void *owner, void (*run)(struct deferred *turn))
+{
+	struct tls *t = slab_take(&x->sessions);
+
+	if (t == NULL)
+		return NULL;
+	*t = (struct tls){ .context = x, .owner = owner, .is_handshaking = true };
+	deferred_init(&t->turn, run);
+	return t;
+}
+
+static void
+give_input_back(struct tls *t)
+{
+	if (t->input != NULL)
+		slab_give(&t->context->inputs, t->input);
+	t->input = NULL;
+	t->input_at = t->input_whole = t->input_end = 0;
+}
+
+static void
+give_output_back(struct tls *t)
+{
+	if (t->output != NULL)
+		slab_give(&t->context->outputs, t->output);
+	t->output = NULL;
+	t->output_at = t->output_end = 0;
+}
+
+void
+tls_free(struct tls *t)
+{
+	deferred_forget(&t->turn);
+	tls_context_count_out(t);
+	wolfSSL_free(t->ssl);
+	if (t->failure != TLS_FAILURE_NONE)
+		wolfSSL_ERR_clear_error(); /* a thread's queue of errors only grows */
+	give_input_back(t);
+	give_output_back(t);
+	slab_give(&t->context->sessions, t);
+}
+
+void
+tls_fail(struct tls *t, enum tls_failure failure)
+{
+	if (t->failure == TLS_FAILURE_NONE)
+		t->context->counts.failed[failure]++;
+	t->failure = (uint8_t)failure;
+}
+
+/* ---- in ------------------------------------------------------------------------------------ */
+
+int
+tls_get_input(struct WOLFSSL *ssl, char *to, int size, void *session)
+{
+	struct tls *t = session;
+	uint32_t count = t->input_whole - t->input_at;
+
+	(void)ssl;
+	if (count == 0)
+		return WOLFSSL_CBIO_ERR_WANT_READ;
+	if (count > (uint32_t)size)
+		count = (uint32_t)size;
+	memcpy(to, t->input + t->input_at, count);
+	t->input_at += count;
+	return (int)count;
+}
+
+/* How far whole records go. */
+static int
+measure_records(struct tls *t)
+{
+	size_t length;
+	int error = 0;
+
+	while (error == 0 && t->input_whole < t->input_end) {
+		error = tls_record_length(
+			span_of(t->input + t->input_whole, t->input_end - t->input_whole), &length);
+		if (error == 0)
+			t->input_whole += (uint32_t)length;
+	}
+	return error == -EPROTO ? error : 0;
+}
+
+static void
+move_input_to_front(struct tls *t)
+{
+	if (t->input_at == 0)
+		return;
+	memmove(t->input, t->input + t->input_at, t->input_end - t->input_at);
+	t->input_end -= t->input_at;
+	t->input_whole -= t->input_at;
+	t->input_at = 0;
+}
+
+int
+tls_take(struct tls *t, struct span octets)
+{
+	int error;
+
+	if (t->input == NULL)
+		t->input = slab_take(&t->context->inputs);
+	if (t->input == NULL) {
+		tls_fail(t, TLS_FAILURE_MEMORY);
+		return -ENOMEM;
+	}
+	move_input_to_front(t);
+	must(octets.length <= TLS_INPUT_OCTETS - t->input_end);
+	memcpy(t->input + t->input_end, octets.at, octets.length);
+	t->input_end += (uint32_t)octets.length;
+	error = measure_records(t);
+	if (error != 0)
+		tls_fail(t, t->is_handshaking ? TLS_FAILURE_NOT_TLS : TLS_FAILURE_OTHER);
+	return error;
+}
+
+bool
+tls_has_record(const struct tls *t)
+{
+	return t->input_whole > t->input_at;
+}
+
+bool
+tls_has_plain(const struct tls *t)
+{
+	return tls_has_record(t) || wolfSSL_pending(t->ssl) > 0;
+}
+
+bool
+tls_is_between_records(const struct tls *t)
+{
+	return t->input_end == t->input_at && (t->ssl == NULL || wolfSSL_pending(t->ssl) == 0);
+}
+
+/* ---- out ----------------------------------------------------------------------------------- */
+
+int
+tls_put_output(struct WOLFSSL *ssl, char *octets, int length, void *session)
+{
+	struct tls *t = session;
+
+	(void)ssl;
+	if (t->output == NULL)
+		t->output = slab_take(&t->context->outputs);
+	if (t->output == NULL || (uint32_t)length > TLS_OUTPUT_OCTETS - t->output_end)
+		return WOLFSSL_CBIO_ERR_GENERAL;
+	memcpy(t->output + t->output_end, octets, (size_t)length);
+	t->output_end += (uint32_t)length;
+	return length;
+}
+
+void
+tls_sent(struct tls *t, size_t octets)
+{
+	must(octets <= t->output_end - t->output_at);
+	t->output_at += (uint32_t)octets;
+	if (t->output_at == t->output_end)
+		give_output_back(t);
+}
+
+/* ---- the handshake ------------------------------------------------------------------------- */
+
+static int
+begin(struct tls *t)
+{
+	struct tls_context *x = t->context;
+	struct span record = span_of(t->input + t->input_at, t->input_whole - t->input_at);
+	struct tls_hello hello;
+
+	tls_hello_read(record, &hello);
+	t->ssl = wolfSSL_new(x->contexts[tls_credentials_choose(x->credentials, &hello)]);
+	if (t->ssl == NULL) {
+		tls_fail(t, TLS_FAILURE_MEMORY);
+		return -EPROTO;
+	}
+	wolfSSL_SetIOReadCtx(t->ssl, t);
+	wolfSSL_SetIOWriteCtx(t->ssl, t);
+	if (wolfSSL_UseALPN(t->ssl, (char *)x->options->alpn, (unsigned)strlen(x->options->alpn),
+		    WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS)
+		return 0;
+	tls_fail(t, TLS_FAILURE_MEMORY);
+	return -EPROTO;
+}
+
+static void
+note_facts(struct tls *t)
+{
+	t->facts = (struct tls_facts){
+		.suite = (uint16_t)wolfSSL_get_current_cipher_suite(t->ssl),
+		.version = wolfSSL_GetVersion(t->ssl) == WOLFSSL_TLSV1_3 ? 13 : 12,
+		.resumed = wolfSSL_session_reused(t->ssl) != 0,
+	};
+	t->context->counts.handshakes++;
+	t->context->counts.resumed += t->facts.resumed;
+}
+
+static void
+give_empty_input_back(struct tls *t)
+{
+	if (t->input_at == t->input_end)
+		give_input_back(t);
+}
+
+int
+tls_handshake(struct tls *t)
+{
+	int error = t->ssl == NULL ? begin(t) : 0;
+
+	if (error != 0)
+		return error;
+	if (wolfSSL_accept(t->ssl) == WOLFSSL_SUCCESS) {
+		t->is_handshaking = false;
+		tls_context_count_out(t);
+		note_facts(t);
+		give_empty_input_back(t);
+		return 1;
+	}
+	error = wolfSSL_get_error(t->ssl, 0);
+	if (error == WOLFSSL_ERROR_WANT_READ) {
+		give_empty_input_back(t);
+		return 0;
+	}
+	tls_fail(t, failure_of(error));
+	return -EPROTO;
+}
+
+/* ---- afterwards ---------------------------------------------------------------------------- */
+
+ssize_t
+tls_read(struct tls *t, char *to, size_t size)
+{
+	int length = wolfSSL_read(t->ssl, to, (int)size);
+	int error;
+
+	give_empty_input_back(t);
+	if (length > 0)
+		return length;
+	error = wolfSSL_get_error(t->ssl, length);
+	if (error == WOLFSSL_ERROR_WANT_READ)
+		return -EAGAIN;
+	if (error == WOLFSSL_ERROR_ZERO_RETURN)
+		return 0;
+	tls_fail(t, failure_of(error));
+	return -EPROTO;
+}
+
+/* A last record that is nearly empty would tear apart what ends a reply. */
+static size_t
+without_torn_tail(size_t length)
+{
+	size_t tail = length % TLS_RECORD_PLAIN_MAX;
+
+	if (length > TLS_RECORD_PLAIN_MAX && tail > 0 && tail < TLS_TAIL_OCTETS)
+		return length - tail - TLS_TAIL_OCTETS;
+	return length;
+}
+
+static int
+write_records(struct tls *t, struct span octets)
+{
+	if (wolfSSL_write(t->ssl, octets.at, (int)octets.length) == (int)octets.length)
+		return 0;
+	tls_fail(t, failure_of(wolfSSL_get_error(t->ssl, 0)));
+	return -EPROTO;
+}
+
+int
+tls_write(struct tls *t, struct span octets)
+{
+	size_t front = without_torn_tail(octets.length);
+	int error;
+
+	must(!tls_has_output(t) && octets.length > 0 && octets.length <= TLS_SCRATCH_OCTETS);
+	error = write_records(t, span_of(octets.at, front));
+	if (error == 0 && front < octets.length)
+		error = write_records(t, span_after(octets, front));
+	return error;
+}
+
+void
+tls_say_goodbye(struct tls *t)
+{
+	if (!t->has_said_goodbye && t->ssl != NULL && !t->is_handshaking &&
+		t->failure == TLS_FAILURE_NONE)
+		(void)wolfSSL_shutdown(t->ssl);
+	t->has_said_goodbye = true;
+}

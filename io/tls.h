@@ -1,0 +1,172 @@
+/*
+ * tls.h - TLS over memory: one context for each shard, one session for each connection.
+ *
+ * wolfSSL never sees a descriptor.  What was received is put in (tls_take), what is to be sent is
+ * taken out (tls_output, tls_sent).  wolfSSL is fed whole records only, so that between two records
+ * the kernel can take over (tls_kernel.h).  TLS 1.2 and 1.3, no renegotiation, no early data, no
+ * session cache: sessions are resumed by stateless tickets (tls_tickets.h).
+ *
+ * A handshake costs a third of a millisecond and more.  A context lets a few of them go on in one
+ * turn of the loop and a bounded number be under way, the rest wait in order: a storm of handshakes
+ * does not starve the sessions that are in.
+ *
+ * Ownership: the context owns sessions' memory; it must outlive them.  One thread.
+ */
+#ifndef IO_TLS_H
+#define IO_TLS_H
+
+#include "io/loop.h"
+#include "io/tls_credentials.h"
+#include "io/tls_tickets.h"
+
+/* Does the kernel make the records once the handshake is done? */
+enum tls_ktls {
+	TLS_KTLS_AUTO,    /* where it can */
+	TLS_KTLS_REQUIRE, /* or the connection ends */
+	TLS_KTLS_OFF,
+};
+
+/* Borrowed for the life of the contexts. */
+struct tls_options {
+	const char *alpn; /* the protocol's name (RFC 7301); offers without it are refused */
+	enum tls_ktls ktls;
+	bool requires_client_certificate; /* where the credentials name an authority */
+	uint32_t handshakes_max;          /* at once */
+	uint32_t sessions_max;
+};
+
+enum tls_failure {
+	TLS_FAILURE_NONE,
+	TLS_FAILURE_NOT_TLS,
+	TLS_FAILURE_VERSION,
+	TLS_FAILURE_CIPHER,
+	TLS_FAILURE_ALPN,
+	TLS_FAILURE_CERTIFICATE, /* the client's */
+	TLS_FAILURE_ALERT,       /* the client gave up */
+	TLS_FAILURE_CLOSED,      /* the client went away */
+	TLS_FAILURE_DEADLINE,
+	TLS_FAILURE_KTLS, /* required, but the kernel could not */
+	TLS_FAILURE_MEMORY,
+	TLS_FAILURE_OTHER,
+	TLS_FAILURES,
+};
+
+/* How a connection is secured, for the log: what is left of a session the kernel has taken over. */
+struct tls_facts {
+	uint16_t suite;  /* IANA's number; 0: in clear */
+	uint8_t version; /* 12 or 13 */
+	bool in_kernel : 1;
+	bool resumed : 1;
+};
+
+struct tls_counts {
+	uint64_t handshakes;
+	uint64_t resumed;
+	uint64_t in_kernel;
+	uint64_t failed[TLS_FAILURES];
+};
+
+struct WOLFSSL;
+struct WOLFSSL_CTX;
+
+struct tls_context {
+	struct loop *loop;
+	const struct tls_options *options;
+	struct tls_credentials *credentials;
+	struct WOLFSSL_CTX **contexts; /* one for each identity */
+	struct tls_ticket_key keys[2]; /* of this epoch and the one before */
+	struct slab sessions;
+	struct slab inputs;
+	struct slab outputs;
+	char *scratch;         /* plain octets on their way into records: TLS_SCRATCH_OCTETS */
+	struct list waiting;   /* struct tls: a step of a handshake is due */
+	struct list held_back; /* struct tls: too many handshakes are under way */
+	struct deferred pump;
+	uint32_t handshaking;
+	bool kernel_can;
+	int last_refusal; /* of the kernel, as an errno: each is logged once */
+	struct tls_counts counts;
+};
+
+#define TLS_SCRATCH_OCTETS (4 * 16384u)
+
+struct tls {
+	struct deferred turn; /* run() is the owner's: a step is due, or plain octets wait */
+	struct tls_context *context;
+	void *owner;
+	struct WOLFSSL *ssl; /* NULL: no ClientHello yet */
+	char *input;         /* NULL: nothing is kept */
+	char *output;
+	uint32_t input_at, input_whole, input_end; /* whole records end at input_whole */
+	uint32_t output_at, output_end;
+	struct tls_facts facts;
+	uint8_t failure; /* enum tls_failure */
+	bool is_handshaking;
+	bool is_counted; /* among the context's handshakes under way */
+	bool has_said_goodbye;
+	bool kernel_refused;
+	bool wants_octets; /* once the output has gone: the kernel may take over first */
+};
+
+/* 0 or a negative errno.  The credentials are shared from here on. */
+int tls_context_open(struct tls_context *x, struct loop *loop, const struct tls_options *options,
+	struct tls_credentials *credentials);
+/* All sessions are gone. */
+void tls_context_close(struct tls_context *x);
+/* New handshakes use these; sessions that are there go on with theirs.  On an error nothing has
+ * changed. */
+int tls_context_reload(struct tls_context *x, struct tls_credentials *credentials);
+
+const char *tls_failure_word(enum tls_failure failure);
+const char *tls_version_word(const struct tls_facts *facts);
+const char *tls_suite_word(const struct tls_facts *facts);
+
+/* A session that waits for its ClientHello; `run` as in tls_want_turn(), and where plain octets
+ * wait.  NULL: no memory. */
+struct tls *tls_make(struct tls_context *x, void *owner, void (*run)(struct deferred *turn));
+void tls_free(struct tls *t);
+
+/* Octets from the socket.  0, -EPROTO: they are no records; -ENOMEM. */
+int tls_take(struct tls *t, struct span octets);
+bool tls_has_record(const struct tls *t);
+/* tls_read() has something to do without more octets. */
+bool tls_has_plain(const struct tls *t);
+/* Nothing received is left undecrypted or unread: the next octet from the socket begins a record.
+ */
+bool tls_is_between_records(const struct tls *t);
+
+/* A record for the handshake is there: turn.run() will be called when it is our turn. */
+void tls_want_turn(struct tls *t);
+/* Go on with the handshake: 1: done, 0: more is needed; -EPROTO: failed (t->failure), and what the
+ * client shall hear of it is in the output. */
+int tls_handshake(struct tls *t);
+/* It has failed for a reason of ours. */
+void tls_fail(struct tls *t, enum tls_failure failure);
+
+/* Plain octets: how many; -EAGAIN: none; 0: the client has said goodbye; -EPROTO. */
+ssize_t tls_read(struct tls *t, char *to, size_t size);
+/* Into records; the output must be empty, and at most TLS_SCRATCH_OCTETS go in.  0 or -EPROTO. */
+int tls_write(struct tls *t, struct span octets);
+/* close_notify (RFC 8446, section 6.1), once. */
+void tls_say_goodbye(struct tls *t);
+
+static inline struct span
+tls_output(const struct tls *t)
+{
+	return span_of(t->output + t->output_at, t->output_end - t->output_at);
+}
+
+static inline bool
+tls_has_output(const struct tls *t)
+{
+	return t->output_at != t->output_end;
+}
+
+/* So many octets of the output are with the kernel. */
+void tls_sent(struct tls *t, size_t octets);
+
+/* Plain octets are put into records so that no piece shorter than this is left over: what ends a
+ * reply is never torn apart. */
+#define TLS_TAIL_OCTETS 16u
+
+#endif
