@@ -49,6 +49,8 @@ span_after(struct span s, size_t count)
 {
 	if (count > s.length)
 		count = s.length;
+	if (count == 0) /* `at` may be NULL, which nothing may be added to */
+		return s;
 	return span_of(s.at + count, s.length - count);
 }
 
