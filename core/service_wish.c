@@ -80,13 +80,19 @@ send_away(struct service *v, struct offload *workers, void (*work)(struct offloa
 	void (*done)(struct offload_job *job))
 {
 	struct wish *w = v->wish;
+	int error;
 
 	w->job.work = work;
 	w->job.done = done;
-	w->error = offload_submit(workers, v->shard->home, &w->job);
-	v->wish_is_away = w->error == 0;
-	v->shard->jobs_away += v->wish_is_away;
-	return v->wish_is_away;
+	v->wish_is_away = true;
+	v->shard->jobs_away++;
+	error = offload_submit(workers, v->shard->home, &w->job);
+	if (error == 0)
+		return true; /* the wish is the worker's: its result may be in it by now */
+	v->wish_is_away = false;
+	v->shard->jobs_away--;
+	w->error = error;
+	return false;
 }
 
 static struct wish *
