@@ -366,6 +366,9 @@ run(struct service *v, enum pop3_next next, struct span input)
 		case POP3_NEXT_OPEN:
 			goes_on = wish(v, wish_open, input, &next);
 			break;
+		case POP3_NEXT_CHECK:
+			goes_on = wish(v, wish_check, input, &next);
+			break;
 		case POP3_NEXT_SCAN:
 			goes_on = wish(v, wish_scan, input, &next);
 			break;

@@ -1,13 +1,14 @@
 /*
  * service_wish.c - see service_wish.h.
  *
- * The pattern is the same four times: wish_xyz() tries on the shard's disk, which does not wait; on
+ * The pattern is the same five times: wish_xyz() tries on the shard's disk, which does not wait; on
  * -EAGAIN work_xyz() does the same on the worker's disk, which does; xyz_done() tells the session.
  */
 #include "core/service_wish.h"
 
 #include "io/base/log.h"
 #include "storage/claim.h"
+#include "storage/content.h"
 #include "storage/topscan.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 static const struct log_kind EVENT_LOGIN_FAILED = { "login_failed", LOG_WARNING };
 static const struct log_kind EVENT_LOGIN_UNAVAILABLE = { "login_unavailable", LOG_ERROR };
 static const struct log_kind EVENT_MAILDROP_UNAVAILABLE = { "maildrop_unavailable", LOG_ERROR };
+static const struct log_kind EVENT_MESSAGE_DAMAGED = { "message_damaged", LOG_ERROR };
 static const struct log_kind EVENT_UPDATE_FAILED = { "update_failed", LOG_ERROR };
 static const struct log_kind EVENT_RECLAIM_FAILED = { "reclaim_failed", LOG_WARNING };
 
@@ -30,6 +32,10 @@ struct wish {
 			struct maildrop *maildrop;
 			int claim_fd;
 		} open;
+		struct {
+			int log_fd;
+			const struct maildrop_entry *message;
+		} check;
 		struct {
 			struct pop3_scan what;
 			uint64_t octets;
@@ -282,6 +288,87 @@ wish_open(struct service *v, enum pop3_next *next_out)
 		send_away(v, v->shard->common->disk_workers, work_open, open_done))
 		return false;
 	*next_out = take_opened(v);
+	return true;
+}
+
+/* ---- CHECK --------------------------------------------------------------------------------- */
+
+static int
+check_message(struct wish *w, const struct disk *disk)
+{
+	return content_check(disk, w->check.log_fd, w->check.message);
+}
+
+static enum pop3_next
+tell_checked(struct service *v)
+{
+	const struct wish *w = v->wish;
+	const struct maildrop *m = v->hold->maildrop;
+	const struct maildrop_entry *message = w->check.message;
+	int error = w->error;
+
+	if (error == 0)
+		content_note_good(&v->hold->content, m, (uint32_t)(message - m->entries),
+			v->shard->loop.now_ms);
+	else
+		log_event(EVENT_MESSAGE_DAMAGED, kv_str("address", m->address),
+			kv_u64("uid", message->uid), kv_u64("at", message->wire_offset),
+			kv_str("error", strerror(-error)));
+	wish_forget(v);
+	return pop3_session_checked(&v->session, error);
+}
+
+static void
+work_check(struct offload_job *job)
+{
+	struct wish *w = wish_of(job);
+
+	w->error = check_message(w, &w->common->disk);
+}
+
+static void
+check_done(struct offload_job *job)
+{
+	struct service *v = come_home(job);
+
+	service_resume(v, tell_checked(v));
+}
+
+/* Nobody wants it checked, or it was a moment ago. */
+static bool
+needs_no_check(const struct service *v, const struct maildrop_entry *message)
+{
+	enum verify_on_read verify = v->shard->common->settings->verify_on_read;
+
+	return verify == VERIFY_ON_READ_OFF ||
+		(verify == VERIFY_ON_READ_FIRST &&
+			content_is_known_good(&v->hold->content,
+				(uint32_t)(message - v->hold->maildrop->entries),
+				v->shard->loop.now_ms));
+}
+
+bool
+wish_check(struct service *v, enum pop3_next *next_out)
+{
+	const struct maildrop_entry *message = pop3_session_check(&v->session);
+	struct wish *w;
+
+	if (needs_no_check(v, message)) {
+		*next_out = pop3_session_checked(&v->session, 0);
+		return true;
+	}
+	w = take_wish(v);
+	if (w == NULL) {
+		*next_out = pop3_session_checked(&v->session, -ENOMEM);
+		return true;
+	}
+	w->check.log_fd = v->hold->maildrop->log_fd;
+	w->check.message = message;
+	w->error = check_message(w, &v->shard->disk);
+	if (w->error == -EAGAIN &&
+		send_away(v, v->shard->common->disk_workers, work_check, check_done))
+		return false;
+	*next_out = tell_checked(v);
 	return true;
 }
 

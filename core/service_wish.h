@@ -1,6 +1,6 @@
 /*
  * service_wish.h - bringing about what a session wants and cannot do itself: check a login, open a
- * maildrop, look for lines in a body, remove messages.
+ * maildrop, check a message, look for lines in a body, remove messages.
  *
  * Each of these first tries without waiting, on the shard; what would wait goes to a worker as a
  * job. True: done, *next_out is what the session says next.  False: a worker has it,
@@ -19,6 +19,7 @@ size_t wish_octets(void);
 
 bool wish_verify(struct service *v, enum pop3_next *next_out);
 bool wish_open(struct service *v, enum pop3_next *next_out);
+bool wish_check(struct service *v, enum pop3_next *next_out);
 bool wish_scan(struct service *v, enum pop3_next *next_out);
 bool wish_commit(struct service *v, enum pop3_next *next_out);
 

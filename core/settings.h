@@ -28,6 +28,12 @@ enum session_policy {
 	SESSION_POLICY_EXCLUSIVE, /* RFC 1939's lock: the second gets [IN-USE] */
 };
 
+enum verify_on_read {
+	VERIFY_ON_READ_FIRST,  /* before an open maildrop sends a message for the first time */
+	VERIFY_ON_READ_ALWAYS, /* before each time */
+	VERIFY_ON_READ_OFF,
+};
+
 enum listener_tls {
 	LISTENER_TLS_OFF,
 	LISTENER_TLS_STLS,     /* in clear, until the client asks for it (RFC 2595) */
@@ -51,13 +57,6 @@ struct settings_listener {
 	enum listener_tls tls;
 };
 
-/* What a `domain` section says; what it leaves out is the server's. */
-struct settings_domain {
-	const char *name; /* the section's title, lower-case */
-	uint64_t quota_octets;
-	unsigned quota_messages;
-};
-
 struct settings {
 	/* server */
 	const char *user; /* to become when started as root; "" to stay */
@@ -73,6 +72,7 @@ struct settings {
 	unsigned disk_workers;
 	unsigned maildrop_cache; /* maildrops a shard keeps open after their last session */
 	enum session_policy session_policy;
+	enum verify_on_read verify_on_read;
 
 	/* accounts */
 	const char *default_domain;   /* put behind a login name without "@"; "" for none */
@@ -82,10 +82,6 @@ struct settings {
 	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
 	unsigned auth_cache_seconds; /* 0: every login is verified anew */
 	unsigned auth_cache_entries; /* for each shard */
-	uint64_t quota_octets;       /* of accounts without their own; 0: no limit */
-	unsigned quota_messages;
-	struct settings_domain *domains; /* in order of name; core/quota.h looks them up */
-	unsigned domain_count;
 
 	/* limits */
 	unsigned connections;             /* in all */

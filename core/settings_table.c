@@ -15,6 +15,12 @@ static const char *const policy_words[] = {
 	[SESSION_POLICY_EXCLUSIVE] = "exclusive",
 	NULL,
 };
+static const char *const verify_words[] = {
+	[VERIFY_ON_READ_FIRST] = "first",
+	[VERIFY_ON_READ_ALWAYS] = "always",
+	[VERIFY_ON_READ_OFF] = "off",
+	NULL,
+};
 static const char *const protocol_words[] = { [PROTOCOL_POP3] = "pop3", NULL };
 static const char *const tls_words[] = {
 	[LISTENER_TLS_OFF] = "off",
@@ -89,11 +95,6 @@ fault_of_separator(const char *text)
 	.name = FIELD(field), .kind = SETTING_TEXT, .fallback = (text), .min = (low),              \
 	.max = (high), .fault = (check)
 
-#define QUOTA_OCTETS_TEXT                                                                          \
-	"Octets that a maildrop may hold (sizes as POP3 tells them); beyond them a delivery is "   \
-	"refused for now. An account may have a limit of its own (`ringpost user set`)."
-#define QUOTA_MESSAGES_TEXT "Messages that a maildrop may hold."
-
 /* clang-format off */
 const struct setting settings_rows[] = {
 	{ TEXT(user, "ringpost", 0, 32, fault_of_text), .group = "Server",
@@ -124,6 +125,14 @@ const struct setting settings_rows[] = {
 	  .explanation = "`shared`: many sessions may hold one maildrop, each sees what was there at its "
 			 "login. `exclusive`: the second is refused with `[IN-USE]` (RFC 1939, section 8)." },
 
+	{ .name = FIELD(verify_on_read), .kind = SETTING_CHOICE, .fallback = "first",
+	  .words = verify_words,
+	  .explanation = "Check a message against the checksum made when it was delivered, before it is "
+			 "sent: a damaged one is refused with `[SYS/PERM]`, never sent. `first`: when an "
+			 "open maildrop sends it for the first time, and again after 10 minutes, as it may "
+			 "have been read from the disk anew. `always`: each time. `off`: never; only "
+			 "`ringpost verify` finds damage." },
+
 	{ TEXT(default_domain, "", 0, 253, fault_of_domain), .group = "Accounts",
 	  .explanation = "Domain put behind a login name without `@`. Empty: such a name is no account." },
 	{ TEXT(detail_separator, "+", 0, 8, fault_of_separator),
@@ -142,10 +151,6 @@ const struct setting settings_rows[] = {
 			 "poller costs no new password hash. A changed password counts at once." },
 	{ NUMBER(auth_cache_entries, "65536", 0, 16777216),
 	  .explanation = "Good logins that each shard remembers, 32 octets each." },
-	{ .name = FIELD(quota_octets), .kind = SETTING_OCTETS, .fallback = "none", .zero_word = "none",
-	  .explanation = QUOTA_OCTETS_TEXT },
-	{ NUMBER(quota_messages, "none", 0, UINT32_MAX - 1), .zero_word = "none",
-	  .explanation = QUOTA_MESSAGES_TEXT },
 
 	{ NUMBER(connections, "100000", 1, 10000000), .group = "Limits",
 	  .explanation = "Connections in all; more are refused with one line. Each needs an open file "
@@ -216,22 +221,5 @@ const struct setting listener_rows[] = {
 	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110). `implicit`: "
 			 "TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
 };
-
-#define DOMAIN_FIELD(field) #field, .offset = offsetof(struct settings_domain, field)
-
-const struct setting domain_rows[] = {
-	{ .name = DOMAIN_FIELD(quota_octets), .kind = SETTING_OCTETS, .zero_word = "none",
-	  .explanation = QUOTA_OCTETS_TEXT },
-	{ .name = DOMAIN_FIELD(quota_messages), .kind = SETTING_NUMBER, .max = UINT32_MAX - 1,
-	  .zero_word = "none",
-	  .explanation = QUOTA_MESSAGES_TEXT },
-};
 /* clang-format on */
 const size_t listener_row_count = array_count(listener_rows);
-const size_t domain_row_count = array_count(domain_rows);
-
-const char *
-settings_fault_of_domain(const char *text)
-{
-	return text[0] == '\0' ? "it is empty" : fault_of_domain(text);
-}

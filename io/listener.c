@@ -4,7 +4,6 @@
 #include "io/listener.h"
 
 #include "io/base/must.h"
-#include "io/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -77,7 +76,7 @@ accept_done(struct op *op, int result, uint32_t flags)
 		l->accepting = false;
 	if (l->fd < 0) { /* stopped meanwhile */
 		if (result >= 0)
-			socket_close(result);
+			close(result);
 		return;
 	}
 	if (result >= 0) {
@@ -120,6 +119,6 @@ listener_stop(struct listener *l)
 	timer_disarm(&l->loop->timers, &l->retry);
 	if (l->accepting)
 		ring_cancel(&l->loop->ring, &l->loop->unheard, &l->op);
-	socket_close(l->fd);
+	close(l->fd);
 	l->fd = -1;
 }

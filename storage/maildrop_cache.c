@@ -57,6 +57,7 @@ drop(struct maildrop_cache *c, struct maildrop_hold *h)
 	must(h->holders == 0);
 	make_unfindable(c, h);
 	maildrop_close(c->disk, h->maildrop);
+	content_marks_free(&h->content);
 	free(h);
 }
 

@@ -14,12 +14,13 @@
 #define STORAGE_MAILDROP_CACHE_H
 
 #include "io/base/list.h"
-#include "storage/maildrop.h"
+#include "storage/content.h"
 
 #define MAILDROP_CACHE_KEEP_MS 60000u
 
 struct maildrop_hold {
 	struct maildrop *maildrop;
+	struct content_marks content; /* messages that were found good */
 	struct maildrop_hold *next_in_bucket;
 	struct list unused_item; /* while nobody holds it */
 	uint64_t unused_since_ms;

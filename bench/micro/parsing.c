@@ -181,6 +181,9 @@ go_on(struct stage *s, struct pop3_session *session, enum pop3_next next)
 		case POP3_NEXT_OPEN:
 			next = pop3_session_opened(session, 0, &s->maildrop);
 			break;
+		case POP3_NEXT_CHECK:
+			next = pop3_session_checked(session, 0);
+			break;
 		case POP3_NEXT_CLOSE:
 			throw_reply_away(s);
 			return false;

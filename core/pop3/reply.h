@@ -32,6 +32,7 @@
 #define POP3_IN_USE              "-ERR [IN-USE] another session holds this maildrop\r\n"
 #define POP3_MAILDROP_FAILED     "-ERR [SYS/TEMP] the maildrop cannot be read at the moment\r\n"
 #define POP3_MESSAGE_FAILED      "-ERR [SYS/TEMP] the message cannot be read at the moment\r\n"
+#define POP3_MESSAGE_DAMAGED     "-ERR [SYS/PERM] the message is damaged\r\n"
 #define POP3_UPDATE_FAILED       "-ERR [SYS/TEMP] some deleted messages not removed\r\n"
 #define POP3_READ_ONLY           "-ERR [SYS/PERM] this maildrop is read-only\r\n"
 #define POP3_NO_MEMORY           "-ERR [SYS/TEMP] no memory\r\n"

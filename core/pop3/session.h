@@ -8,6 +8,7 @@
  *   DRAIN   send what is queued, then pop3_session_drained()
  *   VERIFY  check pop3_session_credentials(), then pop3_session_verified()
  *   OPEN    open the account's maildrop, then pop3_session_opened()
+ *   CHECK   see that pop3_session_check() is what was delivered, then pop3_session_checked()
  *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
  *   COMMIT  remove the messages marked in `listing`, then pop3_session_committed()
  *   TLS     send what is queued, speak TLS from the next octet on, then pop3_session_secured();
@@ -31,6 +32,7 @@ enum pop3_next {
 	POP3_NEXT_DRAIN,
 	POP3_NEXT_VERIFY,
 	POP3_NEXT_OPEN,
+	POP3_NEXT_CHECK,
 	POP3_NEXT_SCAN,
 	POP3_NEXT_COMMIT,
 	POP3_NEXT_TLS,
@@ -81,7 +83,7 @@ struct pop3_session {
 	struct span secret; /* within the line that asked for VERIFY */
 	uint64_t octets_retrieved;
 	uint32_t scan_lines;
-	uint32_t listing_cursor; /* DRAIN: the next message-number; SCAN: the message's */
+	uint32_t listing_cursor; /* DRAIN: the next message-number; CHECK, SCAN: the message's */
 	uint32_t retrieved;
 	uint32_t topped;
 	uint32_t user_octets;
@@ -93,6 +95,7 @@ struct pop3_session {
 	bool heard_a_line;
 	bool read_only;
 	bool is_secure; /* TLS is spoken */
+	bool check_is_for_top;
 };
 
 struct pop3_scan {
@@ -134,6 +137,11 @@ enum pop3_next pop3_session_verified(
  * negative errno: it could not be opened. */
 enum pop3_next pop3_session_opened(
 	struct pop3_session *s, int error, const struct maildrop *maildrop);
+
+/* CHECK: the message that is to be sent whole.  `error` 0: its octets are those that were
+ * delivered; -EBADMSG: they are not; any other negative errno: it could not be found out. */
+const struct maildrop_entry *pop3_session_check(const struct pop3_session *s);
+enum pop3_next pop3_session_checked(struct pop3_session *s, int error);
 
 struct pop3_scan pop3_session_scan(const struct pop3_session *s);
 enum pop3_next pop3_session_scanned(struct pop3_session *s, int error, uint64_t octets);

@@ -5,6 +5,8 @@
 
 #include "core/limits.h"
 
+#include <errno.h>
+
 enum listing_kind {
 	LISTING_OF_OCTETS,
 	LISTING_OF_UNIQUE_IDS,
@@ -103,10 +105,38 @@ transaction_uidl(struct pop3_session *s, const struct pop3_args *args)
 
 /* ---- RETR and TOP -------------------------------------------------------------------------- */
 
-/* The whole reply lies in the file as it is sent. */
+/* The whole reply lies in the file as it is sent, if what lies there is what was delivered. */
 static enum pop3_next
-send_whole(struct pop3_session *s, const struct maildrop_entry *message)
+send_whole(struct pop3_session *s, const struct pop3_args *args, bool for_top)
 {
+	s->listing_cursor = args->message_number;
+	s->check_is_for_top = for_top;
+	return POP3_NEXT_CHECK;
+}
+
+const struct maildrop_entry *
+pop3_session_check(const struct pop3_session *s)
+{
+	const struct maildrop_entry *message = listing_find(&s->listing, s->listing_cursor);
+
+	must(message != NULL);
+	return message;
+}
+
+enum pop3_next
+pop3_session_checked(struct pop3_session *s, int error)
+{
+	const struct maildrop_entry *message = pop3_session_check(s);
+
+	if (error != 0)
+		return pop3_reply(
+			s, error == -EBADMSG ? POP3_MESSAGE_DAMAGED : POP3_MESSAGE_FAILED);
+	if (s->check_is_for_top) {
+		s->topped++;
+	} else {
+		s->retrieved++;
+		s->octets_retrieved += message->octets;
+	}
 	segments_put_file(
 		s->reply, s->listing.maildrop->log_fd, message->wire_offset, message->wire_octets);
 	return POP3_NEXT_LINE;
@@ -120,9 +150,7 @@ transaction_retr(struct pop3_session *s, const struct pop3_args *args)
 
 	if (message == NULL)
 		return pop3_reply(s, POP3_NO_SUCH_MESSAGE);
-	s->octets_retrieved += message->octets;
-	s->retrieved++;
-	return send_whole(s, message);
+	return send_whole(s, args, false);
 }
 
 static uint64_t
@@ -157,9 +185,9 @@ transaction_top(struct pop3_session *s, const struct pop3_args *args)
 
 	if (message == NULL)
 		return pop3_reply(s, POP3_NO_SUCH_MESSAGE);
-	s->topped++;
 	if (args->lines >= message->body_lines && message->header_ended)
-		return send_whole(s, message);
+		return send_whole(s, args, true);
+	s->topped++;
 	if (args->lines == 0 || message->body_lines == 0)
 		return send_top(s, message, 0);
 	s->listing_cursor = args->message_number;

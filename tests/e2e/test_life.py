@@ -380,6 +380,53 @@ class Damage(harness.Case):
         self.assertEqual(listing[:10], wanted)
         self.assertEqual(len(listing), 11)
 
+    def test_a_damaged_message_is_never_sent(self):
+        """A bit of each of two messages, a small one and one that a worker checks: these are
+        refused, all others come octet for octet; without the check they go out as they lie."""
+        messages = MESSAGES + [b"Subject: large\n\n" + b"0123456789abcdef\n" * 60000]
+        def change(d):
+            path = os.path.join(d, "log")
+            with open(path, "rb") as f:
+                log = f.read()
+            for n in (3, 11):
+                wire = harness.on_the_wire(messages[n - 1])
+                self.assertEqual(log.count(wire), 1)
+                at = log.index(wire) + len(wire) - 9
+                self.overwrite(path, at, bytes([log[at] ^ 4]))
+        site = self.damaged(change, messages)
+        for how in ("first", "always", "off"):
+            site.stop()
+            site.settings["verify_on_read"] = how
+            site.write_config()
+            site.start()
+            is_checked = how != "off"
+            with site.session() as pop:
+                for _ in range(2):
+                    for n, message in enumerate(messages, 1):
+                        reply = pop.command_multi("RETR %d" % n)
+                        if n not in (3, 11):
+                            self.assert_octets(reply, harness.on_the_wire(message))
+                        elif is_checked:
+                            self.assertTrue(reply.startswith(b"-ERR [SYS/PERM] "),
+                                            (how, n, reply[:80]))
+                            self.assertEqual(reply, pop.command("TOP %d 99999" % n))
+                        else:
+                            self.assertNotEqual(reply, harness.on_the_wire(message))
+                            self.assertEqual(len(reply), len(harness.on_the_wire(message)))
+                for _ in range(50 if is_checked else 0):  # what a worker finds is never lost
+                    self.assertTrue(pop.command("RETR 11").startswith(b"-ERR "))
+                # pipelined: order is kept whatever has to be waited for
+                pop.send("RETR 2\r\nRETR 11\r\nRETR 3\r\nRETR 4\r\nNOOP\r\n")
+                self.assert_octets(pop.multi(), harness.on_the_wire(messages[1]))
+                self.assertEqual(pop.multi().startswith(b"+OK"), not is_checked)
+                self.assertEqual(pop.multi().startswith(b"+OK"), not is_checked)
+                self.assert_octets(pop.multi(), harness.on_the_wire(messages[3]))
+                self.assertTrue(pop.line().startswith(b"+OK"))
+                pop.ok("QUIT")
+        found = site.wait_for_events("message_damaged")
+        self.assertEqual({e["uid"] for e in found}, {"3", "11"})
+        self.assertEqual(found[0]["address"], "alice@example.org")
+
     def test_accounts_that_cannot_be_read_are_no_wrong_password(self):
         site = self.site(start=False)
         accounts = os.path.join(site.spool, "accounts.lmdb")

@@ -89,6 +89,7 @@ play(unsigned flags, unsigned random, struct span input, struct guest *g)
 		},
 		.login_unavailable = (flags & LOGIN_UNAVAILABLE) != 0,
 		.open_error = flags & OPEN_FAILS ? -EIO : 0,
+		.check_error = flags & SCAN_FAILS ? -EBADMSG : 0,
 		.scan_error = flags & SCAN_FAILS ? -EIO : 0,
 		.commit_error = flags & COMMIT_FAILS ? -EIO : 0,
 	};

@@ -5,6 +5,7 @@
 
 #include "core/version.h"
 #include "io/base/must.h"
+#include "storage/content.h"
 #include "storage/topscan.h"
 
 #include <errno.h>
@@ -72,6 +73,21 @@ open_maildrop(struct guest *g)
 }
 
 static enum pop3_next
+check(struct guest *g)
+{
+	const struct maildrop_entry *message = pop3_session_check(&g->session);
+	struct disk disk;
+	int error;
+
+	if (g->world->check_error != 0)
+		return pop3_session_checked(&g->session, g->world->check_error);
+	must(disk_open_root("/", true, &disk) == 0);
+	error = content_check(&disk, g->maildrop->log_fd, message);
+	disk_close_root(&disk);
+	return pop3_session_checked(&g->session, error);
+}
+
+static enum pop3_next
 scan(struct guest *g)
 {
 	struct pop3_scan asked = pop3_session_scan(&g->session);
@@ -118,6 +134,9 @@ go_on(struct guest *g, enum pop3_next next)
 			break;
 		case POP3_NEXT_OPEN:
 			next = open_maildrop(g);
+			break;
+		case POP3_NEXT_CHECK:
+			next = check(g);
 			break;
 		case POP3_NEXT_SCAN:
 			next = scan(g);

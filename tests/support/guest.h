@@ -26,6 +26,7 @@ struct guest_world {
 	struct pop3_policy policy;
 	bool login_unavailable;
 	int open_error;
+	int check_error;
 	int scan_error;
 	int commit_error;
 };

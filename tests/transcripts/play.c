@@ -59,6 +59,7 @@ stage_set(struct stage *stage, const struct transcript *t)
 		},
 		.login_unavailable = t->login_unavailable,
 		.open_error = t->open_error,
+		.check_error = t->check_error,
 		.scan_error = t->scan_error,
 		.commit_error = t->commit_error,
 	};

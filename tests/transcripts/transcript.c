@@ -355,11 +355,13 @@ read_pretence(struct reader *r, char *rest)
 	}
 	if (take_word(&rest, "open "))
 		return read_errno(r, rest, &r->t->open_error);
+	if (take_word(&rest, "check "))
+		return read_errno(r, rest, &r->t->check_error);
 	if (take_word(&rest, "scan "))
 		return read_errno(r, rest, &r->t->scan_error);
 	if (take_word(&rest, "commit "))
 		return read_errno(r, rest, &r->t->commit_error);
-	return wrong(r, "pretend login|open|scan|commit ...");
+	return wrong(r, "pretend login|open|check|scan|commit ...");
 }
 
 static bool

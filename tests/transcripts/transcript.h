@@ -63,6 +63,7 @@ struct transcript {
 	/* what the world answers: 0 or a negative errno */
 	bool login_unavailable;
 	int open_error;
+	int check_error;
 	int scan_error;
 	int commit_error;
 	struct step steps[TRANSCRIPT_STEPS_MAX];
