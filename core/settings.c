@@ -111,12 +111,30 @@ nearest_name(const struct setting *rows, size_t count, const char *name)
 }
 
 static void
-unknown_name(int line, const char *name, bool in_listener)
+put_names(const struct setting *rows, size_t count, char to[SETTING_WHY_OCTETS])
 {
-	if (in_listener)
-		mistake(line,
-			"listen has no setting \"%s\"; allowed: address, protocol, plaintext_auth, tls",
-			name);
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < count && used < SETTING_WHY_OCTETS; i++)
+		used += (size_t)snprintf(to + used, SETTING_WHY_OCTETS - used, "%s%s",
+			i == 0 ? "" : ", ", rows[i].name);
+}
+
+/* `section`: "listen", "domain", or what libconfuse calls the file as a whole. */
+static void
+unknown_name(int line, const char *section, const char *name)
+{
+	char allowed[SETTING_WHY_OCTETS];
+
+	if (strcmp(section, "listen") == 0)
+		put_names(listener_rows, listener_row_count, allowed);
+	else if (strcmp(section, "domain") == 0)
+		put_names(domain_rows, domain_row_count, allowed);
+	else
+		allowed[0] = '\0';
+	if (allowed[0] != '\0')
+		mistake(line, "%s has no setting \"%s\"; allowed: %s", section, name, allowed);
 	else
 		mistake(line,
 			"no setting is called \"%s\"; the nearest is \"%s\", ringpost.conf(5) lists all",
@@ -140,7 +158,7 @@ on_syntax_error(cfg_t *cfg, const char *format, va_list args)
 		return;
 	}
 	text[length - 1] = '\0';
-	unknown_name(cfg->line, text + sizeof(unknown) - 1, cfg_title(cfg) != NULL);
+	unknown_name(cfg->line, cfg_name(cfg), text + sizeof(unknown) - 1);
 }
 
 static void
@@ -192,6 +210,30 @@ on_listener(cfg_t *cfg, cfg_opt_t *opt)
 	if (cfg_size(section, "address") == 0)
 		mistake(cfg->line, "listen %s has no address; needed: address = \"127.0.0.1:110\"",
 			cfg_title(section));
+	return 0;
+}
+
+static int
+on_domain_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	const struct setting *row = find_row(domain_rows, domain_row_count, opt->name);
+	struct settings_domain unused = { 0 };
+	char why[SETTING_WHY_OCTETS];
+
+	if (!setting_read(row, text, &unused, why))
+		mistake_in_value(cfg->line, row, text, why);
+	*(const char **)result = text;
+	return 0;
+}
+
+static int
+on_domain(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *name = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+	const char *fault = settings_fault_of_domain(name);
+
+	if (fault != NULL)
+		mistake(cfg->line, "domain \"%s\": %s", name, fault);
 	return 0;
 }
 
@@ -311,6 +353,51 @@ take_listeners(cfg_t *cfg, struct settings *s)
 	check_tls(s);
 }
 
+static bool
+take_domain(cfg_t *section, const struct settings *s, struct settings_domain *d)
+{
+	char why[SETTING_WHY_OCTETS];
+
+	*d = (struct settings_domain){
+		.name = strdup(cfg_title(section)),
+		.quota_octets = s->quota_octets,
+		.quota_messages = s->quota_messages,
+	};
+	for (size_t i = 0; i < domain_row_count; i++) {
+		if (cfg_size(section, domain_rows[i].name) > 0)
+			must(setting_read(
+				&domain_rows[i], cfg_getstr(section, domain_rows[i].name), d, why));
+	}
+	return d->name != NULL;
+}
+
+static int
+compare_domains(const void *a, const void *b)
+{
+	return strcmp(((const struct settings_domain *)a)->name,
+		((const struct settings_domain *)b)->name);
+}
+
+/* After all else: what a section leaves out is the server's value. */
+static void
+take_domains(cfg_t *cfg, struct settings *s)
+{
+	unsigned count = cfg_size(cfg, "domain");
+
+	if (count == 0)
+		return;
+	s->domains = calloc(count, sizeof(*s->domains));
+	for (unsigned i = 0; s->domains != NULL && i < count; i++) {
+		if (!take_domain(cfg_getnsec(cfg, "domain", i), s, &s->domains[i]))
+			break;
+		s->domain_count++;
+	}
+	if (s->domain_count < count)
+		mistake(0, "out of memory");
+	else
+		qsort(s->domains, count, sizeof(*s->domains), compare_domains);
+}
+
 /* A directory or a missing file is told apart first: libconfuse's scanner would end the process. */
 static FILE *
 open_file(const char *path)
@@ -371,10 +458,13 @@ parse(struct load *load, cfg_opt_t *options)
 	}
 	cfg_set_error_function(cfg, on_syntax_error);
 	cfg_set_validate_func(cfg, "listen", on_listener);
+	cfg_set_validate_func(cfg, "domain", on_domain);
 	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS && load->mistakes == 0)
 		mistake(0, "cannot be read");
 	if (load->mistakes == 0)
 		take_listeners(cfg, load->settings);
+	if (load->mistakes == 0)
+		take_domains(cfg, load->settings);
 	cfg_free(cfg);
 	fclose(file);
 	free(text);
@@ -395,16 +485,22 @@ static void
 load_file(struct load *load)
 {
 	cfg_opt_t in_listener[SETTINGS_ROWS_MAX + 1];
-	cfg_opt_t options[SETTINGS_ROWS_MAX + 2];
+	cfg_opt_t in_domain[SETTINGS_ROWS_MAX + 1];
+	cfg_opt_t options[SETTINGS_ROWS_MAX + 3];
 
 	for (size_t i = 0; i < listener_row_count; i++)
 		in_listener[i] = option_of(&listener_rows[i], on_listener_value);
 	in_listener[listener_row_count] = (cfg_opt_t)CFG_END();
+	for (size_t i = 0; i < domain_row_count; i++)
+		in_domain[i] = option_of(&domain_rows[i], on_domain_value);
+	in_domain[domain_row_count] = (cfg_opt_t)CFG_END();
 	for (size_t i = 0; i < settings_row_count; i++)
 		options[i] = option_of(&settings_rows[i], on_value);
 	options[settings_row_count] = (cfg_opt_t)CFG_SEC(
 		"listen", in_listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-	options[settings_row_count + 1] = (cfg_opt_t)CFG_END();
+	options[settings_row_count + 1] = (cfg_opt_t)CFG_SEC(
+		"domain", in_domain, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	options[settings_row_count + 2] = (cfg_opt_t)CFG_END();
 	parse(load, options);
 }
 
@@ -442,6 +538,9 @@ settings_free(struct settings *s)
 		free((char *)s->listeners[i].address_text);
 	}
 	free(s->listeners);
+	for (unsigned i = 0; i < s->domain_count; i++)
+		free((char *)s->domains[i].name);
+	free(s->domains);
 	for (size_t i = 0; i < settings_row_count; i++)
 		setting_forget(&settings_rows[i], s);
 	free(s);

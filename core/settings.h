@@ -57,6 +57,13 @@ struct settings_listener {
 	enum listener_tls tls;
 };
 
+/* What a `domain` section says; what it leaves out is the server's. */
+struct settings_domain {
+	const char *name; /* the section's title, lower-case */
+	uint64_t quota_octets;
+	unsigned quota_messages;
+};
+
 struct settings {
 	/* server */
 	const char *user; /* to become when started as root; "" to stay */
@@ -82,6 +89,10 @@ struct settings {
 	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
 	unsigned auth_cache_seconds; /* 0: every login is verified anew */
 	unsigned auth_cache_entries; /* for each shard */
+	uint64_t quota_octets;       /* of accounts without their own; 0: no limit */
+	unsigned quota_messages;
+	struct settings_domain *domains; /* in order of name; core/quota.h looks them up */
+	unsigned domain_count;
 
 	/* limits */
 	unsigned connections;             /* in all */

@@ -33,6 +33,20 @@ print_listener(const struct settings *s, unsigned first, FILE *to)
 	return i;
 }
 
+static void
+print_domain(const struct settings_domain *d, FILE *to)
+{
+	fputs("domain ", to);
+	setting_print_quoted(d->name, to);
+	fputs(" {\n", to);
+	for (size_t row = 0; row < domain_row_count; row++) {
+		fprintf(to, "\t%s = ", domain_rows[row].name);
+		setting_print(&domain_rows[row], d, to);
+		putc('\n', to);
+	}
+	fputs("}\n", to);
+}
+
 void
 settings_print(const struct settings *s, FILE *to)
 {
@@ -46,6 +60,8 @@ settings_print(const struct settings *s, FILE *to)
 	putc('\n', to);
 	for (unsigned i = 0; i < s->listener_count;)
 		i = print_listener(s, i, to);
+	for (unsigned i = 0; i < s->domain_count; i++)
+		print_domain(&s->domains[i], to);
 }
 
 /* Is the default written with quotes in a file? */
@@ -61,6 +77,15 @@ fallback_of(const struct setting *row)
 	return row->kind == SETTING_TEXTS ? "{}" : row->fallback;
 }
 
+/* What holds when a row without a default is not given. */
+static const char *
+without_fallback(const struct setting *row)
+{
+	bool of_domain = row >= domain_rows && row < domain_rows + domain_row_count;
+
+	return of_domain ? "Default: the server's." : "Must be given.";
+}
+
 static void
 print_row(const struct setting *row, FILE *to)
 {
@@ -69,7 +94,7 @@ print_row(const struct setting *row, FILE *to)
 	setting_allowed(row, allowed);
 	fprintf(to, "\n### `%s`\n\n%s\n\n", row->name, row->explanation);
 	if (row->fallback == NULL)
-		fprintf(to, "Must be given. ");
+		fprintf(to, "%s ", without_fallback(row));
 	else
 		fprintf(to, "Default: `%s%s%s`. ", quote_of(row), fallback_of(row), quote_of(row));
 	fprintf(to, "Allowed: %s.\n", allowed);
@@ -99,6 +124,11 @@ settings_print_reference(FILE *to)
 		to);
 	for (size_t i = 0; i < listener_row_count; i++)
 		print_row(&listener_rows[i], to);
+	fputs("\n## `domain NAME { ... }`\n\n"
+	      "What differs for the accounts of one domain, `domain \"example.org\" { quota_octets = 1G }`.\n",
+		to);
+	for (size_t i = 0; i < domain_row_count; i++)
+		print_row(&domain_rows[i], to);
 }
 
 /* Running text of the table in man(7): backquoted words are bold, backslashes and dashes are safe.
@@ -131,7 +161,8 @@ print_man_row(const struct setting *row, FILE *to)
 	fprintf(to, ".TP\n.B %s\n", row->name);
 	print_man_text(row->explanation, to);
 	if (row->fallback == NULL) {
-		fputs("\nMust be given.", to);
+		putc('\n', to);
+		print_man_text(without_fallback(row), to);
 	} else {
 		fprintf(to, "\nDefault: %s", quote_of(row));
 		print_man_text(fallback_of(row), to);
@@ -179,5 +210,11 @@ settings_print_manual(FILE *to)
 		to);
 	for (size_t i = 0; i < listener_row_count; i++)
 		print_man_row(&listener_rows[i], to);
+	fputs(".SH DOMAINS\n"
+	      "Settings within a section\n.BI \"domain \" NAME \" { \" ... \" }\" ,\n"
+	      "for the accounts of that domain.\n",
+		to);
+	for (size_t i = 0; i < domain_row_count; i++)
+		print_man_row(&domain_rows[i], to);
 	fputs(".SH \"SEE ALSO\"\n.BR ringpost (1),\n.BR ringpostd (8)\n", to);
 }

@@ -95,6 +95,11 @@ fault_of_separator(const char *text)
 	.name = FIELD(field), .kind = SETTING_TEXT, .fallback = (text), .min = (low),              \
 	.max = (high), .fault = (check)
 
+#define QUOTA_OCTETS_TEXT                                                                          \
+	"Octets that a maildrop may hold (sizes as POP3 tells them); beyond them a delivery is "   \
+	"refused for now. An account may have a limit of its own (`ringpost user set`)."
+#define QUOTA_MESSAGES_TEXT "Messages that a maildrop may hold."
+
 /* clang-format off */
 const struct setting settings_rows[] = {
 	{ TEXT(user, "ringpost", 0, 32, fault_of_text), .group = "Server",
@@ -151,6 +156,10 @@ const struct setting settings_rows[] = {
 			 "poller costs no new password hash. A changed password counts at once." },
 	{ NUMBER(auth_cache_entries, "65536", 0, 16777216),
 	  .explanation = "Good logins that each shard remembers, 32 octets each." },
+	{ .name = FIELD(quota_octets), .kind = SETTING_OCTETS, .fallback = "none", .zero_word = "none",
+	  .explanation = QUOTA_OCTETS_TEXT },
+	{ NUMBER(quota_messages, "none", 0, UINT32_MAX - 1), .zero_word = "none",
+	  .explanation = QUOTA_MESSAGES_TEXT },
 
 	{ NUMBER(connections, "100000", 1, 10000000), .group = "Limits",
 	  .explanation = "Connections in all; more are refused with one line. Each needs an open file "
@@ -221,5 +230,22 @@ const struct setting listener_rows[] = {
 	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110). `implicit`: "
 			 "TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
 };
+
+#define DOMAIN_FIELD(field) #field, .offset = offsetof(struct settings_domain, field)
+
+const struct setting domain_rows[] = {
+	{ .name = DOMAIN_FIELD(quota_octets), .kind = SETTING_OCTETS, .zero_word = "none",
+	  .explanation = QUOTA_OCTETS_TEXT },
+	{ .name = DOMAIN_FIELD(quota_messages), .kind = SETTING_NUMBER, .max = UINT32_MAX - 1,
+	  .zero_word = "none",
+	  .explanation = QUOTA_MESSAGES_TEXT },
+};
 /* clang-format on */
 const size_t listener_row_count = array_count(listener_rows);
+const size_t domain_row_count = array_count(domain_rows);
+
+const char *
+settings_fault_of_domain(const char *text)
+{
+	return text[0] == '\0' ? "it is empty" : fault_of_domain(text);
+}

@@ -14,6 +14,7 @@
 
 enum setting_kind {
 	SETTING_NUMBER,    /* unsigned */
+	SETTING_OCTETS,    /* uint64_t; may end with K, M, G or T (1024 times the one before) */
 	SETTING_YES_NO,    /* bool */
 	SETTING_TEXT,      /* char *, owned by its struct */
 	SETTING_CHOICE,    /* an enum: the place of the word in `words` */
@@ -24,10 +25,10 @@ enum setting_kind {
 struct setting {
 	const char *name;
 	enum setting_kind kind;
-	size_t offset;            /* of the field in struct settings or struct settings_listener */
+	size_t offset;            /* of the field in the struct that the rows are about */
 	const char *fallback;     /* the default; NULL: must be given */
-	unsigned min, max;        /* of the number; of a text: its octets */
-	const char *zero_word;    /* NUMBER from 0: may be written instead of 0 */
+	unsigned min, max;        /* of the number; of a text: its octets; OCTETS up to 0: any */
+	const char *zero_word;    /* NUMBER and OCTETS from 0: may be written instead of 0 */
 	const char *const *words; /* CHOICE, or the only TEXTs allowed; ends with NULL */
 	/* TEXT: what is wrong with it beyond its length, or NULL. */
 	const char *(*fault)(const char *text);
@@ -41,6 +42,8 @@ extern const struct setting settings_rows[];
 extern const size_t settings_row_count;
 extern const struct setting listener_rows[];
 extern const size_t listener_row_count;
+extern const struct setting domain_rows[]; /* their fallback is the server's value */
+extern const size_t domain_row_count;
 
 #define SETTING_WHY_OCTETS 256
 
@@ -57,6 +60,8 @@ void setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS]);
 /* Free what setting_read() allocated in the struct at `base`. */
 void setting_forget(const struct setting *row, void *base);
 
+/* What is wrong with the name of a domain, or NULL. */
+const char *settings_fault_of_domain(const char *text);
 /* "127.0.0.1:110" or "[::1]:110" into a socket address; false: it is none. */
 bool settings_read_address(
 	const char *text, struct sockaddr_storage *address_out, socklen_t *octets_out);

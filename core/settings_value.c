@@ -8,6 +8,7 @@
 #include "io/base/span.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,23 @@ put_words(const char *const *words, char to[SETTING_WHY_OCTETS])
 			to + used, SETTING_WHY_OCTETS - used, "%s%s", i == 0 ? "" : ", ", words[i]);
 }
 
+static uint64_t
+octets_max(const struct setting *row)
+{
+	return row->max == 0 ? INT64_MAX : row->max;
+}
+
+static void
+put_octets_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
+{
+	char word[32] = "";
+
+	if (row->zero_word != NULL)
+		snprintf(word, sizeof(word), "%s (0), or ", row->zero_word);
+	snprintf(to, SETTING_WHY_OCTETS, "%s%u to %" PRIu64 ", or with K, M, G or T behind it",
+		word, row->zero_word != NULL ? 1 : row->min, octets_max(row));
+}
+
 void
 setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
 {
@@ -61,6 +79,9 @@ setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
 				row->max);
 		else
 			snprintf(to, SETTING_WHY_OCTETS, "%u to %u", row->min, row->max);
+		return;
+	case SETTING_OCTETS:
+		put_octets_allowed(row, to);
 		return;
 	case SETTING_YES_NO:
 		snprintf(to, SETTING_WHY_OCTETS, "yes or no");
@@ -108,6 +129,33 @@ read_number(const struct setting *row, const char *text, void *base, char why[SE
 		return fail(row, "out of range", why);
 	*(unsigned *)field_of(row, base) = (unsigned)value;
 	return true;
+}
+
+static bool
+read_octets(const struct setting *row, const char *text, void *base, char why[SETTING_WHY_OCTETS])
+{
+	uint64_t value = 0;
+	bool is_word = row->zero_word != NULL && strcmp(text, row->zero_word) == 0;
+
+	if (!is_word && !span_to_octets(span_of_string(text), UINT64_MAX, &value))
+		return fail(row, "not a number of octets", why);
+	if (value < row->min || value > octets_max(row))
+		return fail(row, "out of range", why);
+	*(uint64_t *)field_of(row, base) = value;
+	return true;
+}
+
+static void
+print_octets(uint64_t octets, FILE *to)
+{
+	static const char units[] = "KMGT";
+	unsigned unit = 0;
+
+	while (octets != 0 && octets % 1024 == 0 && units[unit] != '\0') {
+		octets /= 1024;
+		unit++;
+	}
+	fprintf(to, "%" PRIu64 "%.1s", octets, unit > 0 ? &units[unit - 1] : "");
 }
 
 static bool
@@ -222,6 +270,8 @@ setting_read(const struct setting *row, const char *text, void *base, char why[S
 	switch (row->kind) {
 	case SETTING_NUMBER:
 		return read_number(row, text, base, why);
+	case SETTING_OCTETS:
+		return read_octets(row, text, base, why);
 	case SETTING_YES_NO:
 		return read_yes_no(row, text, base, why);
 	case SETTING_TEXT:
@@ -282,6 +332,12 @@ setting_print(const struct setting *row, const void *base, FILE *to)
 			fputs(row->zero_word, to);
 		else
 			fprintf(to, "%u", *(const unsigned *)field);
+		return;
+	case SETTING_OCTETS:
+		if (*(const uint64_t *)field == 0 && row->zero_word != NULL)
+			fputs(row->zero_word, to);
+		else
+			print_octets(*(const uint64_t *)field, to);
 		return;
 	case SETTING_YES_NO:
 		fputs(*(const bool *)field ? "yes" : "no", to);

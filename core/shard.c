@@ -12,6 +12,7 @@
 #include "core/service.h"
 #include "core/service_wish.h"
 #include "io/base/log.h"
+#include "io/socket.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -42,9 +43,8 @@ static void
 turn_away(struct shard *s, const struct door *door, int fd, const char *why)
 {
 	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
-		(void)send(fd, POP3_TOO_MANY_CONNECTIONS, sizeof(POP3_TOO_MANY_CONNECTIONS) - 1,
-			MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
+		(void)socket_send(fd, SPAN(POP3_TOO_MANY_CONNECTIONS), false);
+	socket_close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
 			kv_word("why", why));
@@ -56,11 +56,10 @@ accepted(struct listener *l, int fd)
 	struct door *door = container_of(l, struct door, listener);
 	struct shard *s = door->shard;
 	struct sockaddr_storage peer = { 0 };
-	socklen_t octets = sizeof(peer);
 	uint64_t ticket;
 
-	if (getpeername(fd, (struct sockaddr *)&peer, &octets) != 0) {
-		close(fd); /* gone already */
+	if (socket_peer(fd, &peer) != 0) {
+		socket_close(fd); /* gone already */
 		return;
 	}
 	switch (guests_enter(s->common->guests, (const struct sockaddr *)&peer, &ticket)) {
@@ -285,8 +284,8 @@ close_tls(struct shard *s)
 	tls_context_close(&s->tls);
 }
 
-static int
-open_shard(struct shard *s, const char **what_out)
+int
+shard_open(struct shard *s, const char **what_out)
 {
 	int error = open_loop(s);
 
@@ -313,6 +312,9 @@ open_shard(struct shard *s, const char **what_out)
 	list_init(&s->sessions);
 	timer_init(&s->housekeeping, housekeeping_fired);
 	timer_arm(&s->loop.timers, &s->housekeeping, s->loop.now_ms + HOUSEKEEPING_MS);
+	for (unsigned i = 0; i < s->door_count; i++)
+		listener_start(
+			&s->doors[i].listener, &s->loop, s->doors[i].socket, accepted, troubled);
 	return 0;
 
 fail_maildrops:
@@ -328,8 +330,8 @@ fail_loop:
 	return error;
 }
 
-static void
-close_shard(struct shard *s)
+void
+shard_close(struct shard *s)
 {
 	timer_disarm(&s->loop.timers, &s->housekeeping);
 	close_slabs(s);
@@ -340,31 +342,40 @@ close_shard(struct shard *s)
 	offload_home_close(s->home); /* its bell was being read by the ring until now */
 }
 
+int
+shard_turn(struct shard *s, uint64_t wait_max_ms)
+{
+	int error;
+
+	if (is_done(s))
+		return 0;
+	error = loop_turn(&s->loop, wait_max_ms);
+	return error != 0 ? error : 1;
+}
+
 static void *
 shard_main(void *argument)
 {
 	struct shard *s = argument;
 	const char *what;
-	int error;
+	int result;
 
 	pin(s);
-	error = open_shard(s, &what);
-	if (error != 0) {
-		s->started(s, error, what);
+	result = shard_open(s, &what);
+	if (result != 0) {
+		s->started(s, result, what);
 		return NULL;
 	}
 	(void)log_attach();
-	for (unsigned i = 0; i < s->door_count; i++)
-		listener_start(
-			&s->doors[i].listener, &s->loop, s->doors[i].socket, accepted, troubled);
 	s->started(s, 0, NULL);
-	while (error == 0 && !is_done(s))
-		error = loop_turn(&s->loop, UINT64_MAX);
-	if (error != 0)
+	do
+		result = shard_turn(s, UINT64_MAX);
+	while (result == 1);
+	if (result != 0)
 		log_event(EVENT_SHARD_FAILED, kv_u64("shard", s->number),
-			kv_str("error", strerror(-error)));
-	must(error == 0);
-	close_shard(s);
+			kv_str("error", strerror(-result)));
+	must(result == 0);
+	shard_close(s);
 	return NULL;
 }
 

@@ -77,6 +77,12 @@ struct shard {
 /* Start the thread; `common`, `number`, `core`, `doors`, `started` and `server` are set.  started()
  * is called once: error 0, or what failed.  0 or a negative errno. */
 int shard_start(struct shard *s);
+/* What that thread does, for who runs it in steps of his own (tests/sim): open everything and
+ * listen, turn the loop, close.  A turn waits at most `wait_max_ms`; 1: go on, 0: drained, close it,
+ * or a negative errno.  All on one thread. */
+int shard_open(struct shard *s, const char **what_out);
+int shard_turn(struct shard *s, uint64_t wait_max_ms);
+void shard_close(struct shard *s);
 /* From any thread: no new guests; sessions may finish until the drain time-out; then the thread
  * ends. */
 void shard_drain(struct shard *s);

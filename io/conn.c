@@ -13,10 +13,9 @@
 
 #include "io/base/must.h"
 #include "io/conn_tls.h"
+#include "io/socket.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define LINGER_MS 2000u
 
@@ -85,7 +84,7 @@ start_closing(struct conn *c)
 static void
 start_lingering(struct conn *c)
 {
-	(void)shutdown(c->fd, SHUT_WR);
+	socket_shut(c->fd);
 	c->state = CONN_LINGERING;
 	conn_set_deadline(c, LINGER_MS);
 	if (!c->receive_in_flight)

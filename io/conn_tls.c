@@ -11,10 +11,10 @@
 
 #include "io/base/log.h"
 #include "io/base/must.h"
+#include "io/socket.h"
 #include "io/tls_kernel.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #define READ_OCTETS 4096u /* as one receive brings at most */
 
@@ -81,7 +81,7 @@ send_now(struct conn *c)
 
 	if (output.length == 0 || c->outq.doing != OUTQ_NOTHING)
 		return;
-	n = send(c->fd, output.at, output.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = socket_send(c->fd, output, false);
 	if (n > 0)
 		tls_sent(t, (size_t)n);
 }

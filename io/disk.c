@@ -6,6 +6,7 @@
  */
 #include "io/disk.h"
 
+#include "io/base/clock.h"
 #include "io/base/must.h"
 
 #include <dirent.h>
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOCK_RETRY_MIN_NS 200000L
@@ -363,14 +363,13 @@ disk_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind, unsi
 
 	must(d->waits);
 	for (;;) {
-		struct timespec pause = { .tv_nsec = pause_ns };
 		int error = disk_try_lock(d, fd, byte, kind);
 
 		if (error != -EAGAIN)
 			return error;
 		if (left_ns <= 0)
 			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		clock_pause_ns(pause_ns);
 		left_ns -= pause_ns;
 		if (pause_ns < LOCK_RETRY_MAX_NS)
 			pause_ns *= 2;

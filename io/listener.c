@@ -4,6 +4,7 @@
 #include "io/listener.h"
 
 #include "io/base/must.h"
+#include "io/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -76,7 +77,7 @@ accept_done(struct op *op, int result, uint32_t flags)
 		l->accepting = false;
 	if (l->fd < 0) { /* stopped meanwhile */
 		if (result >= 0)
-			close(result);
+			socket_close(result);
 		return;
 	}
 	if (result >= 0) {
@@ -119,6 +120,6 @@ listener_stop(struct listener *l)
 	timer_disarm(&l->loop->timers, &l->retry);
 	if (l->accepting)
 		ring_cancel(&l->loop->ring, &l->loop->unheard, &l->op);
-	close(l->fd);
+	socket_close(l->fd);
 	l->fd = -1;
 }

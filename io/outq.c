@@ -18,27 +18,15 @@
 
 #include "io/base/must.h"
 #include "io/outq_internal.h"
+#include "io/resident.h"
+#include "io/socket.h"
 #include "io/tls.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define TURN_OCTETS  (1024u * 1024)
 #define CHUNK_OCTETS (512u * 1024)
-#define PROBE_STEP   65536u
-#define PAGE_OCTETS  4096u
 #define WARM_FOR_MS  100u
-
-#ifndef SYS_cachestat
-#define SYS_cachestat 451 /* Linux 6.5 */
-#endif
 
 static void
 note_warm(struct outq *q, int fd, uint64_t from, uint64_t length)
@@ -99,12 +87,10 @@ outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *
 static void
 set_cork(struct outq *q, bool corked)
 {
-	int value = corked;
-
 	if (q->corked == corked)
 		return;
 	q->corked = corked;
-	(void)setsockopt(q->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	socket_cork(q->fd, corked);
 }
 
 void
@@ -120,15 +106,14 @@ outq_wait_until_writable(struct outq *q)
 static int
 send_ahead_of_file(struct outq *q, struct segment *g)
 {
-	struct span octets = segment_octets(g);
-	ssize_t n = send(q->fd, octets.at, octets.length, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = socket_send(q->fd, segment_octets(g), true);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+	if (n == -EAGAIN) {
 		outq_wait_until_writable(q);
 		return 0;
 	}
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	outq_kernel_note(q, (uint64_t)n, false);
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;
@@ -149,61 +134,6 @@ send_octets(struct outq *q, struct segment *g)
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
-
-static bool
-octet_is_resident(int fd, uint64_t offset)
-{
-	char octet;
-	struct iovec iov = { .iov_base = &octet, .iov_len = 1 };
-
-	return preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT) == 1;
-}
-
-/* The pages are there (cachestat), or this kernel cannot say; -1: at least one is missing. */
-static int
-pages_are_cached(int fd, uint64_t offset, uint64_t length)
-{
-	static bool unknown_to_kernel;
-	struct {
-		uint64_t offset;
-		uint64_t length;
-	} range = { offset, length };
-	struct {
-		uint64_t cached;
-		uint64_t others[4];
-	} answer;
-	uint64_t pages = (offset + length - 1) / PAGE_OCTETS - offset / PAGE_OCTETS + 1;
-
-	if (unknown_to_kernel)
-		return 0;
-	if (syscall(SYS_cachestat, fd, &range, &answer, 0) != 0) {
-		unknown_to_kernel = errno == ENOSYS;
-		return 0;
-	}
-	return answer.cached == pages ? 1 : -1;
-}
-
-/*
- * May this part of a file be sent without waiting for the disk?  cachestat counts pages, but also
- * those whose read has only begun; one-octet reads that refuse to wait tell them apart, at both
- * ends, and every PROBE_STEP where the kernel has no cachestat.
- */
-static bool
-is_resident(int fd, uint64_t offset, uint64_t length)
-{
-	int cached = length <= PAGE_OCTETS ? 1 : pages_are_cached(fd, offset, length);
-
-	if (cached < 0 || !octet_is_resident(fd, offset + length - 1))
-		return false;
-	if (offset / PAGE_OCTETS == (offset + length - 1) / PAGE_OCTETS)
-		return true;
-	if (!octet_is_resident(fd, offset))
-		return false;
-	for (uint64_t at = PROBE_STEP; cached == 0 && at < length; at += PROBE_STEP)
-		if (!octet_is_resident(fd, offset + at))
-			return false;
-	return true;
-}
 
 /* Have the kernel read the front of a file span into its page cache, off the shard. */
 void
@@ -240,14 +170,9 @@ outq_known_warm(const struct outq *q, int fd, uint64_t offset)
 static bool
 chunk_is_resident(struct outq *q, int fd, uint64_t offset)
 {
-	struct stat file;
-	uint64_t length = CHUNK_OCTETS;
+	uint64_t length = resident_from(fd, offset, CHUNK_OCTETS);
 
-	if (fstat(fd, &file) != 0 || (uint64_t)file.st_size <= offset)
-		return false;
-	if (length > (uint64_t)file.st_size - offset)
-		length = (uint64_t)file.st_size - offset;
-	if (!is_resident(fd, offset, length))
+	if (length == 0)
 		return false;
 	note_warm(q, fd, offset, length);
 	return true;
@@ -264,7 +189,7 @@ warm_part(struct outq *q, const struct segment *g)
 		warm = outq_known_warm(q, g->fd, g->offset);
 	if (warm != 0)
 		return warm < length ? warm : length;
-	if (length <= CHUNK_OCTETS && is_resident(g->fd, g->offset, length))
+	if (length <= CHUNK_OCTETS && resident_span(g->fd, g->offset, length))
 		return length;
 	outq_read_ahead(q, g);
 	return 0;
@@ -274,7 +199,6 @@ static int
 send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 {
 	uint64_t length = warm_part(q, g);
-	off_t offset = (off_t)g->offset;
 	ssize_t n;
 
 	if (length == 0)
@@ -283,13 +207,13 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 		length = outq_kernel_part(q, g, length);
 	if (g->next != NULL)
 		set_cork(q, true);
-	n = sendfile(q->fd, g->fd, &offset, length);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+	n = socket_send_file(q->fd, g->fd, g->offset, length);
+	if (n == -EAGAIN) {
 		outq_wait_until_writable(q);
 		return 0;
 	}
 	if (n <= 0)
-		return n < 0 ? -errno : -EBADMSG; /* 0: the file ends before the span does */
+		return n < 0 ? (int)n : -EBADMSG; /* 0: the file ends before the span does */
 	*sent_out += (uint64_t)n;
 	outq_kernel_note(q, (uint64_t)n, (uint64_t)n == length);
 	segments_advance(&q->segments, (uint64_t)n);

@@ -9,14 +9,13 @@
  */
 #include "io/base/must.h"
 #include "io/outq_internal.h"
+#include "io/resident.h"
+#include "io/socket.h"
 #include "io/tls.h"
 #include "io/tls_hello.h"
 #include "io/tls_kernel.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define JOIN_OCTETS 1024u /* of octets behind a file, in one record with its end */
 
@@ -26,17 +25,13 @@
 static ssize_t
 read_resident(const struct outq *q, int fd, uint64_t offset, char *to, size_t size)
 {
-	struct iovec iov = { .iov_base = to, .iov_len = size };
-	ssize_t n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+	ssize_t n = resident_read(fd, offset, to, size);
 	uint64_t warm;
 
-	if (n >= 0)
+	if (n != -EAGAIN)
 		return n;
-	warm = outq_known_warm(q, fd, offset);
-	if (warm == 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
-		return errno == EOPNOTSUPP ? -EAGAIN : -errno;
-	n = pread(fd, to, warm < size ? warm : size, (off_t)offset); /* it was read a moment ago */
-	return n < 0 ? -errno : n;
+	warm = outq_known_warm(q, fd, offset); /* it was read a moment ago */
+	return warm == 0 ? n : resident_read_waiting(fd, offset, to, warm < size ? warm : size);
 }
 
 /* Octets of segment `g` into `to`; what stands in its way is a negative errno. */
@@ -180,14 +175,13 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	if (n != (ssize_t)front)
 		return n < 0 ? (int)n : -EBADMSG;
 	memcpy(joined + front, octets.at, behind);
-	n = send(q->fd, joined, front + behind,
-		MSG_DONTWAIT | MSG_NOSIGNAL | (closes ? 0 : MSG_MORE));
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+	n = socket_send(q->fd, span_of(joined, front + behind), !closes);
+	if (n == -EAGAIN) {
 		outq_wait_until_writable(q);
 		return 0;
 	}
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	outq_kernel_note(q, (uint64_t)n, closes && (size_t)n == front + behind);
 	advance(q, (uint64_t)n);
 	return 0;

@@ -30,9 +30,13 @@ struct account {
 	char password_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* crypt(5) form, or {PLAIN}secret */
 	bool enabled;
 	bool read_only;          /* may fetch, may not delete */
-	uint64_t quota_octets;   /* 0: no limit */
-	uint32_t quota_messages; /* 0: no limit */
+	uint64_t quota_octets;   /* 0: the default of the domain (core/quota.h) */
+	uint32_t quota_messages; /* 0: the same */
 };
+
+/* No limit, whatever the default is. */
+#define ACCOUNT_QUOTA_OCTETS_NONE   UINT64_MAX
+#define ACCOUNT_QUOTA_MESSAGES_NONE UINT32_MAX
 
 struct accounts;
 struct accounts_reader;

@@ -6,6 +6,7 @@
  * the log, asked for last, says that nothing was committed that is not in it.  Else somebody is
  * writing, or has died while writing, and only who holds the write lock can tell.
  */
+#include "io/base/clock.h"
 #include "io/base/must.h"
 #include "storage/maildrop_internal.h"
 #include "storage/uid.h"
@@ -13,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* What a look at the files may say besides 0 and an error. */
 enum look {
@@ -162,7 +162,6 @@ open_waiting(const struct disk *d, const struct maildrop_paths *paths, const cha
 	long pause_ns = PAUSE_MIN_NS;
 
 	for (;;) {
-		struct timespec pause = { .tv_nsec = pause_ns };
 		int result = look(d, paths, address, options, maildrop_out);
 
 		if (result == LOOK_BEHIND)
@@ -171,7 +170,7 @@ open_waiting(const struct disk *d, const struct maildrop_paths *paths, const cha
 			return result;
 		if (left_ns <= 0)
 			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		clock_pause_ns(pause_ns);
 		left_ns -= pause_ns;
 		if (pause_ns < PAUSE_MAX_NS)
 			pause_ns *= 2;

@@ -71,6 +71,27 @@ take_options(const struct user_request *r, struct account *account)
 		account->quota_messages = (uint32_t)r->quota_messages;
 }
 
+/* A limit as accounts.h has it: "default" is 0, "none" (or 0) is `none`, a number is itself. */
+static bool
+take_quota(const char *text, uint64_t none, uint64_t *quota_out)
+{
+	if (strcmp(text, "default") == 0) {
+		*quota_out = 0;
+		return true;
+	}
+	if (strcmp(text, "none") == 0) {
+		*quota_out = none;
+		return true;
+	}
+	/* JSON's integers are signed */
+	if (!span_to_octets(
+		    span_of_string(text), none == UINT64_MAX ? INT64_MAX : none - 1, quota_out))
+		return false;
+	if (*quota_out == 0)
+		*quota_out = none;
+	return true;
+}
+
 /* What accounts.h answered about one address. */
 static int
 tell(int error, const char *address)
@@ -179,13 +200,22 @@ user_del(struct user_request *r)
 	return tell(error, address);
 }
 
+/* null: the default; 0: no limit. */
+static json_t *
+json_quota(uint64_t quota, uint64_t none)
+{
+	if (quota == 0)
+		return json_null();
+	return json_integer(quota == none ? 0 : (json_int_t)quota);
+}
+
 static int
 print_json(const struct account *account)
 {
-	json_t *object = json_pack("{s:s, s:b, s:b, s:I, s:I, s:s}", "address", account->address,
+	json_t *object = json_pack("{s:s, s:b, s:b, s:o, s:o, s:s}", "address", account->address,
 		"enabled", account->enabled, "read_only", account->read_only, "quota_octets",
-		(json_int_t)account->quota_octets, "quota_messages",
-		(json_int_t)account->quota_messages, "password_scheme",
+		json_quota(account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE), "quota_messages",
+		json_quota(account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE), "password_scheme",
 		password_scheme_name(account->password_hash));
 
 	if (object == NULL)
@@ -226,10 +256,10 @@ user_list(struct user_request *r)
 }
 
 static void
-print_quota(const char *name, uint64_t quota)
+print_quota(const char *name, uint64_t quota, uint64_t none)
 {
-	if (quota == 0)
-		printf("%s: none\n", name);
+	if (quota == 0 || quota == none)
+		printf("%s: %s\n", name, quota == 0 ? "default" : "none");
 	else
 		printf("%s: %" PRIu64 "\n", name, quota);
 }
@@ -239,8 +269,8 @@ print_text(const struct account *account)
 {
 	printf("address: %s\nenabled: %s\nread-only: %s\n", account->address,
 		account->enabled ? "yes" : "no", account->read_only ? "yes" : "no");
-	print_quota("quota-octets", account->quota_octets);
-	print_quota("quota-messages", account->quota_messages);
+	print_quota("quota-octets", account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE);
+	print_quota("quota-messages", account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE);
 	printf("password: %s\n", password_scheme_name(account->password_hash));
 }
 
@@ -310,10 +340,10 @@ take_option(struct user_request *r, int option)
 	case USER_PASSWORD_HASH:
 		r->password_hash = optarg;
 		return true;
-	case USER_QUOTA_OCTETS: /* JSON's integers are signed */
-		return span_to_u64(span_of_string(optarg), INT64_MAX, &r->quota_octets);
+	case USER_QUOTA_OCTETS:
+		return take_quota(optarg, ACCOUNT_QUOTA_OCTETS_NONE, &r->quota_octets);
 	case USER_QUOTA_MESSAGES:
-		return span_to_u64(span_of_string(optarg), UINT32_MAX, &r->quota_messages);
+		return take_quota(optarg, ACCOUNT_QUOTA_MESSAGES_NONE, &r->quota_messages);
 	default:
 		return true;
 	}
@@ -337,7 +367,9 @@ read_request(const struct form *form, struct user_request *r, int argc, char **a
 		if (((unsigned)option & form->options) == 0)
 			return ctl_usage(&ctl_user_command);
 		if (!take_option(r, option))
-			return ctl_error(EX_USAGE, "\"%s\" is no number that fits here", optarg);
+			return ctl_error(EX_USAGE,
+				"\"%s\" is no limit: a number (20M is 20 times 2^20), default, or none",
+				optarg);
 	}
 	if (argc - optind != form->arguments || is_contradictory(r->given) ||
 		(form->run == user_set && r->given == 0))

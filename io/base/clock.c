@@ -37,6 +37,17 @@ clock_calendar_us(void)
 }
 
 void
+clock_pause_ns(long ns)
+{
+	struct timespec pause = { .tv_nsec = ns };
+
+	if (pretended_ns != 0)
+		pretended_ns += (uint64_t)ns;
+	else
+		nanosleep(&pause, NULL);
+}
+
+void
 clock_pretend(uint64_t ns)
 {
 	pretended_ns = ns;

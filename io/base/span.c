@@ -25,6 +25,26 @@ span_to_u64(struct span s, uint64_t max, uint64_t *value_out)
 	return true;
 }
 
+bool
+span_to_octets(struct span s, uint64_t max, uint64_t *octets_out)
+{
+	static const char units[] = { 'K', 'M', 'G', 'T' };
+	const char *unit = NULL;
+	unsigned shift = 0;
+	uint64_t value;
+
+	if (s.length > 0)
+		unit = memchr(units, s.at[s.length - 1], sizeof(units));
+	if (unit != NULL) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		s.length--;
+	}
+	if (!span_to_u64(s, max >> shift, &value))
+		return false;
+	*octets_out = value << shift;
+	return true;
+}
+
 size_t
 span_put_u64(uint64_t number, char *to)
 {

@@ -60,7 +60,7 @@ class UserCommand(Case):
         self.assertTrue(os.path.exists(os.path.join(self.spool, "ringpost-spool")))
         self.assertEqual(self.show("alice@example.org"),
                          {"address": "alice@example.org", "enabled": True, "read_only": False,
-                          "quota_octets": 0, "quota_messages": 0,
+                          "quota_octets": None, "quota_messages": None,
                           "password_scheme": "yescrypt"})
 
     def test_what_exists_is_not_overwritten(self):
@@ -70,10 +70,10 @@ class UserCommand(Case):
 
     def test_options_are_kept_and_changed(self):
         self.ringpost("user", "add", "a@x.org", "--read-only", "--disabled", "--quota-octets",
-                      "5000000000", "--quota-messages", "4294967295", "--password-hash", SHA512)
+                      "5000000000", "--quota-messages", "4294967294", "--password-hash", SHA512)
         self.assertEqual(self.show("a@x.org"),
                          {"address": "a@x.org", "enabled": False, "read_only": True,
-                          "quota_octets": 5000000000, "quota_messages": 4294967295,
+                          "quota_octets": 5000000000, "quota_messages": 4294967294,
                           "password_scheme": "sha512-crypt"})
         self.ringpost("user", "set", "a@x.org", "--enabled", "--quota-messages", "0")
         account = self.show("a@x.org")
@@ -84,6 +84,13 @@ class UserCommand(Case):
         text, _ = self.ringpost("user", "show", "a@x.org")
         self.assertIn("read-only: yes\n", text)
         self.assertIn("quota-messages: none\n", text)
+        self.ringpost("user", "set", "a@x.org", "--quota-octets", "20M", "--quota-messages",
+                      "default")
+        account = self.show("a@x.org")
+        self.assertEqual(account["quota_octets"], 20 << 20)
+        self.assertIsNone(account["quota_messages"])
+        text, _ = self.ringpost("user", "show", "a@x.org")
+        self.assertIn("quota-octets: 20971520\nquota-messages: default\n", text)
 
     def test_passwd_changes_the_password_only(self):
         self.ringpost("user", "add", "a@x.org", "--read-only", "--password-hash", SHA512)
@@ -175,7 +182,9 @@ class UserCommand(Case):
         for args in ([], ["nonsense"], ["add"], ["add", "a@x.org", "b@x.org"], ["list", "--mail"],
                      ["set", "a@x.org"], ["set", "a@x.org", "--enabled", "--disabled"],
                      ["add", "a@x.org", "--quota-octets", "-1"],
-                     ["add", "a@x.org", "--quota-messages", "4294967296"], ["list", "--nonsense"]):
+                     ["add", "a@x.org", "--quota-messages", "4294967295"],
+                     ["add", "a@x.org", "--quota-octets", "8388608T"],
+                     ["add", "a@x.org", "--quota-octets", "many"], ["list", "--nonsense"]):
             out, err = self.ringpost("user", *args, stdin="x\n", code=EX_USAGE)
             self.assertEqual(out, "")
             self.assertNotEqual(err, "")

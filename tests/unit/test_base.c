@@ -39,6 +39,28 @@ numbers_are_digits_and_nothing_else(void **state)
 }
 
 static void
+octets_may_end_with_a_unit(void **state)
+{
+	static const char *const wrong[] = { "", "K", "1k", "1KB", "1 K", "K1", "1.5G", "-1K",
+		"16777216T", "18014398509481984K" };
+	uint64_t value = 77;
+
+	(void)state;
+	for (size_t i = 0; i < array_count(wrong); i++)
+		assert_false(span_to_octets(span_of_string(wrong[i]), UINT64_MAX, &value));
+	assert_int_equal(value, 77);
+	assert_true(span_to_octets(SPAN("20480"), UINT64_MAX, &value));
+	assert_int_equal(value, 20480);
+	assert_true(span_to_octets(SPAN("20K"), 20480, &value));
+	assert_int_equal(value, 20480);
+	assert_false(span_to_octets(SPAN("20K"), 20479, &value));
+	assert_true(span_to_octets(SPAN("0G"), 0, &value));
+	assert_int_equal(value, 0);
+	assert_true(span_to_octets(SPAN("16777215T"), UINT64_MAX, &value));
+	assert_true(value == UINT64_MAX - (1ull << 40) + 1);
+}
+
+static void
 spans_compare_and_advance(void **state)
 {
 	(void)state;
@@ -380,6 +402,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_digits_and_nothing_else),
+		cmocka_unit_test(octets_may_end_with_a_unit),
 		cmocka_unit_test(spans_compare_and_advance),
 		cmocka_unit_test(crc32c_has_the_known_values),
 		cmocka_unit_test(crc32c_goes_on_over_pieces_of_any_size_and_place),

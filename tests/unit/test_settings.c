@@ -2,6 +2,7 @@
  * test_settings.c - what a file may say, what it gets when it says nothing, and how a mistake is
  * told.
  */
+#include "core/quota.h"
 #include "core/settings.h"
 #include "io/base/must.h"
 
@@ -174,6 +175,83 @@ values_are_taken(void **state)
 }
 
 static void
+domains_differ_from_the_server(void **state)
+{
+	struct settings *s = load_good("domain \"small.example\" { quota_octets = 10M }\n"
+				       "domain \"free.example\" {\n"
+				       "  quota_octets = none\n"
+				       "  quota_messages = none\n"
+				       "}\n"
+				       "quota_octets = 1G\n"
+				       "quota_messages = 1000\n" LISTEN);
+
+	(void)state;
+	assert_true(s->quota_octets == 1ull << 30);
+	assert_int_equal(s->quota_messages, 1000);
+	assert_int_equal(s->domain_count, 2);
+	assert_string_equal(s->domains[0].name, "free.example");
+	assert_true(s->domains[0].quota_octets == 0);
+	assert_int_equal(s->domains[0].quota_messages, 0);
+	assert_string_equal(s->domains[1].name, "small.example");
+	assert_true(s->domains[1].quota_octets == 10ull << 20);
+	assert_int_equal(s->domains[1].quota_messages, 1000);
+	settings_free(s);
+	expect_mistakes("domain Example.org {\n}\n"
+			"domain \"\" {\n}\n"
+			"domain \"a.example\" {\n"
+			"  quota_octets = 9223372036854775808\n"
+			"  quota_octets = 1GB\n"
+			"}\n" LISTEN,
+		"%:2: domain \"Example.org\": a domain is written in a-z 0-9 - _ and single dots, "
+		"lower-case\n"
+		"%:4: domain \"\": it is empty\n"
+		"%:6: quota_octets = 9223372036854775808: out of range; allowed: none (0), or 1 to "
+		"9223372036854775807, or with K, M, G or T behind it\n"
+		"%:7: quota_octets = 1GB: not a number of octets; allowed: none (0), or 1 to "
+		"9223372036854775807, or with K, M, G or T behind it\n");
+	expect_mistakes("domain \"a.example\" {\n quota = 1\n}\n" LISTEN,
+		"%:2: domain has no setting \"quota\"; allowed: quota_octets, quota_messages\n");
+}
+
+static struct quota
+quota_for(const struct settings *s, const char *address, uint64_t octets, uint32_t messages)
+{
+	struct account account = { .quota_octets = octets, .quota_messages = messages };
+
+	strcpy(account.address, address);
+	return quota_of(s, &account);
+}
+
+static void
+the_nearest_quota_counts(void **state)
+{
+	struct settings *s = load_good("domain \"a.example\" { quota_octets = 10 }\n"
+				       "domain \"b.example\" { quota_messages = none }\n"
+				       "quota_octets = 1000\n"
+				       "quota_messages = 7\n" LISTEN);
+	struct quota q = quota_for(s, "x@elsewhere.example", 0, 0);
+
+	(void)state;
+	assert_int_equal(q.octets, 1000);
+	assert_int_equal(q.messages, 7);
+	q = quota_for(s, "x@a.example", 0, 0);
+	assert_int_equal(q.octets, 10);
+	assert_int_equal(q.messages, 7);
+	q = quota_for(s, "x@b.example", 0, 0);
+	assert_int_equal(q.octets, 1000);
+	assert_int_equal(q.messages, 0);
+	q = quota_for(s, "x@sub.a.example", 0, 0);
+	assert_int_equal(q.octets, 1000);
+	q = quota_for(s, "x@a.example", 55, 0);
+	assert_int_equal(q.octets, 55);
+	assert_int_equal(q.messages, 7);
+	q = quota_for(s, "x@a.example", ACCOUNT_QUOTA_OCTETS_NONE, ACCOUNT_QUOTA_MESSAGES_NONE);
+	assert_int_equal(q.octets, 0);
+	assert_int_equal(q.messages, 0);
+	settings_free(s);
+}
+
+static void
 listeners_have_one_or_many_addresses(void **state)
 {
 	struct settings *s = load_good("listen outer {\n"
@@ -326,6 +404,9 @@ printed_settings_read_back(void **state)
 	struct settings *s = load_good("spool = \"/a \\\"b\\\" \\\\ \\${HOME} #c\"\n"
 				       "user = \"\"\n"
 				       "auth_cache_seconds = off\n"
+				       "quota_octets = 20M\n"
+				       "domain \"b.example\" { quota_octets = 1025 }\n"
+				       "domain \"a.example\" { quota_octets = none }\n"
 				       "listen \"two words\" {\n"
 				       "  address = {\"127.0.0.1:1\", \"127.0.0.1:2\"}\n"
 				       "  plaintext_auth = yes\n"
@@ -405,6 +486,8 @@ main(void)
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(lists_of_texts_keep_their_order),
 		cmocka_unit_test(tls_needs_what_belongs_to_it),
+		cmocka_unit_test(domains_differ_from_the_server),
+		cmocka_unit_test(the_nearest_quota_counts),
 		cmocka_unit_test(listeners_have_one_or_many_addresses),
 		cmocka_unit_test(every_wrong_value_is_told_at_once),
 		cmocka_unit_test(unknown_names_are_told),
