@@ -190,9 +190,10 @@ prepare_door(struct server *server, unsigned shard, unsigned listener)
 
 	*door = (struct door){
 		.settings = &settings->listeners[listener],
+		.protocol = shard_protocols[settings->listeners[listener].protocol],
 		.shard = &server->shards[shard],
 		.socket = -1,
-		.policy = {
+		.policy.pop3 = {
 			.greeting = settings->greeting,
 			.implementation = "ringpost-" RINGPOST_VERSION,
 			.plaintext_auth = settings->listeners[listener].plaintext_auth,

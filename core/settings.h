@@ -22,6 +22,7 @@
 enum protocol {
 	PROTOCOL_POP3,
 };
+#define PROTOCOLS 1u
 
 enum session_policy {
 	SESSION_POLICY_SHARED,    /* many sessions may hold a maildrop, each its own snapshot */

@@ -8,9 +8,8 @@
 
 #include "core/limits.h"
 #include "core/line.h"
-#include "core/pop3/reply.h"
-#include "core/service.h"
-#include "core/service_wish.h"
+#include "core/service_pop3.h"
+#include "core/service_pop3_wish.h"
 #include "io/base/log.h"
 #include "io/socket.h"
 
@@ -26,6 +25,10 @@ static const struct log_kind EVENT_GUEST_TURNED_AWAY = { "guest_turned_away", LO
 static const struct log_kind EVENT_ACCEPT_FAILED = { "accept_failed", LOG_ERROR };
 static const struct log_kind EVENT_TLS_COUNTS = { "tls_counts", LOG_INFO };
 static const struct log_kind EVENT_SHARD_FAILED = { "shard_failed", LOG_ERROR };
+
+const struct service_protocol *const shard_protocols[PROTOCOLS] = {
+	[PROTOCOL_POP3] = &pop3_service_protocol,
+};
 
 /* ---- guests -------------------------------------------------------------------------------- */
 
@@ -43,7 +46,7 @@ static void
 turn_away(struct shard *s, const struct door *door, int fd, const char *why)
 {
 	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
-		(void)socket_send(fd, SPAN(POP3_TOO_MANY_CONNECTIONS), false);
+		(void)socket_send(fd, door->protocol->turned_away, false);
 	socket_close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
@@ -215,7 +218,8 @@ open_slabs(struct shard *s)
 {
 	uint32_t guests = s->common->settings->connections;
 
-	slab_init(&s->services, sizeof(struct service), guests);
+	for (unsigned i = 0; i < PROTOCOLS; i++)
+		slab_init(&s->services[i], shard_protocols[i]->slot_octets, guests);
 	slab_init(&s->wishes, wish_octets(), guests);
 	slab_init(&s->names, LINE_BLOCK_OCTETS, 2 * guests);
 	slab_init(&s->inputs, INPUT_BLOCK_OCTETS, guests);
@@ -224,7 +228,8 @@ open_slabs(struct shard *s)
 static void
 close_slabs(struct shard *s)
 {
-	slab_destroy(&s->services);
+	for (unsigned i = 0; i < PROTOCOLS; i++)
+		slab_destroy(&s->services[i]);
 	slab_destroy(&s->wishes);
 	slab_destroy(&s->names);
 	slab_destroy(&s->inputs);

@@ -18,6 +18,11 @@
 
 #include <pthread.h>
 
+struct service_protocol;
+
+/* What the guests of a listener speak, by its setting `protocol`. */
+extern const struct service_protocol *const shard_protocols[PROTOCOLS];
+
 /* What all shards borrow from the server. */
 struct shard_common {
 	const struct settings *settings;
@@ -36,7 +41,10 @@ struct shard_common {
 struct door {
 	struct listener listener;
 	const struct settings_listener *settings;
-	struct pop3_policy policy;
+	const struct service_protocol *protocol;
+	union {
+		struct pop3_policy pop3;
+	} policy;
 	struct shard *shard;
 	int socket; /* made by the server, handed over at the start */
 };
@@ -54,7 +62,7 @@ struct shard {
 	struct disk disk; /* does not wait */
 	struct tls_context tls;
 	struct maildrop_cache maildrops;
-	struct slab services;
+	struct slab services[PROTOCOLS];
 	struct slab wishes;
 	struct slab names;    /* line blocks and user names */
 	struct slab inputs;   /* input that waits */

@@ -1,10 +1,10 @@
 /*
- * service_wish.c - see service_wish.h.
+ * service_pop3_wish.c - see service_pop3_wish.h.
  *
  * The pattern is the same five times: wish_xyz() tries on the shard's disk, which does not wait; on
  * -EAGAIN work_xyz() does the same on the worker's disk, which does; xyz_done() tells the session.
  */
-#include "core/service_wish.h"
+#include "core/service_pop3_wish.h"
 
 #include "io/base/log.h"
 #include "storage/claim.h"
@@ -23,7 +23,7 @@ static const struct log_kind EVENT_RECLAIM_FAILED = { "reclaim_failed", LOG_WARN
 
 struct wish {
 	struct offload_job job;
-	struct service *service; /* NULL: nobody waits for it */
+	struct pop3_service *service;
 	const struct shard_common *common;
 	int error;
 	struct login_request login; /* from VERIFY until its maildrop is open */
@@ -55,48 +55,48 @@ wish_octets(void)
 }
 
 static struct wish *
-take_wish(struct service *v)
+take_wish(struct pop3_service *p)
 {
-	struct wish *w = v->wish;
+	struct wish *w = p->wish;
 
 	if (w == NULL)
-		w = slab_take(&v->shard->wishes);
+		w = slab_take(&p->service.shard->wishes);
 	if (w == NULL)
 		return NULL;
-	if (v->wish == NULL)
-		*w = (struct wish){ .service = v, .common = v->shard->common };
-	v->wish = w;
+	if (p->wish == NULL)
+		*w = (struct wish){ .service = p, .common = p->service.shard->common };
+	p->wish = w;
 	return w;
 }
 
 void
-wish_forget(struct service *v)
+wish_forget(struct pop3_service *p)
 {
-	must(!v->wish_is_away);
-	if (v->wish == NULL)
+	must(!p->service.wish_is_away);
+	if (p->wish == NULL)
 		return;
-	authenticate_forget(&v->wish->login);
-	slab_give(&v->shard->wishes, v->wish);
-	v->wish = NULL;
+	authenticate_forget(&p->wish->login);
+	slab_give(&p->service.shard->wishes, p->wish);
+	p->wish = NULL;
 }
 
 /* Hand a wish to workers; false: they have too much to do already. */
 static bool
-send_away(struct service *v, struct offload *workers, void (*work)(struct offload_job *job),
+send_away(struct pop3_service *p, struct offload *workers, void (*work)(struct offload_job *job),
 	void (*done)(struct offload_job *job))
 {
-	struct wish *w = v->wish;
+	struct wish *w = p->wish;
 	int error;
 
 	w->job.work = work;
 	w->job.done = done;
-	v->wish_is_away = true;
-	v->shard->jobs_away++;
-	error = offload_submit(workers, v->shard->home, &w->job);
+	p->service.wish_is_away = true;
+	p->service.shard->jobs_away++;
+	error = offload_submit(workers, p->service.shard->home, &w->job);
 	if (error == 0)
 		return true; /* the wish is the worker's: its result may be in it by now */
-	v->wish_is_away = false;
-	v->shard->jobs_away--;
+	p->service.wish_is_away = false;
+	p->service.shard->jobs_away--;
 	w->error = error;
 	return false;
 }
@@ -108,54 +108,54 @@ wish_of(struct offload_job *job)
 }
 
 /* The service of a wish that has come home. */
-static struct service *
+static struct pop3_service *
 come_home(struct offload_job *job)
 {
-	struct service *v = wish_of(job)->service;
+	struct pop3_service *p = wish_of(job)->service;
 
-	must(v->wish_is_away);
-	v->wish_is_away = false;
-	v->shard->jobs_away--;
-	return v;
+	must(p->service.wish_is_away);
+	p->service.wish_is_away = false;
+	p->service.shard->jobs_away--;
+	return p;
 }
 
 /* ---- VERIFY -------------------------------------------------------------------------------- */
 
 static void
-log_login(struct service *v, enum verdict verdict)
+log_login(struct pop3_service *p, enum verdict verdict)
 {
-	const struct login_request *login = &v->wish->login;
+	const struct login_request *login = &p->wish->login;
 	char peer[INET6_ADDRSTRLEN];
 	struct span name;
 	struct span secret;
 
 	if (verdict == VERDICT_GOOD)
 		return;
-	pop3_session_credentials(&v->session, &name, &secret);
+	pop3_session_credentials(&p->session, &name, &secret);
 	if (verdict == VERDICT_BAD)
 		log_event(EVENT_LOGIN_FAILED, kv_word("protocol", "pop3"),
-			kv_word("peer", service_peer(v, peer)), kv_span("name", name));
+			kv_word("peer", service_peer(&p->service, peer)), kv_span("name", name));
 	else
 		log_event(EVENT_LOGIN_UNAVAILABLE, kv_word("protocol", "pop3"),
-			kv_word("peer", service_peer(v, peer)), kv_span("name", name),
+			kv_word("peer", service_peer(&p->service, peer)), kv_span("name", name),
 			kv_str("error", strerror(-login->error)));
 }
 
 static enum pop3_next
-tell_verdict(struct service *v, enum verdict verdict)
+tell_verdict(struct pop3_service *p, enum verdict verdict)
 {
 	static const enum pop3_verdict words[] = {
 		[VERDICT_GOOD] = POP3_VERDICT_GOOD,
 		[VERDICT_BAD] = POP3_VERDICT_BAD,
 		[VERDICT_UNAVAILABLE] = POP3_VERDICT_UNAVAILABLE,
 	};
-	bool read_only = v->wish->login.account.read_only;
+	bool read_only = p->wish->login.account.read_only;
 
-	log_login(v, verdict);
-	authenticate_forget(&v->wish->login);
+	log_login(p, verdict);
+	authenticate_forget(&p->wish->login);
 	if (verdict != VERDICT_GOOD)
-		wish_forget(v);
-	return pop3_session_verified(&v->session, words[verdict], read_only);
+		wish_forget(p);
+	return pop3_session_verified(&p->session, words[verdict], read_only);
 }
 
 static void
@@ -167,38 +167,39 @@ work_verify(struct offload_job *job)
 static void
 verify_done(struct offload_job *job)
 {
-	struct service *v = come_home(job);
-	struct shard *shard = v->shard;
+	struct pop3_service *p = come_home(job);
+	struct shard *shard = p->service.shard;
 
-	service_resume(v,
-		tell_verdict(v,
+	service_resume(&p->service,
+		(int)tell_verdict(p,
 			authenticate_finish(
 				&shard->authenticator, &wish_of(job)->login, shard->loop.now_ms)));
 }
 
 bool
-wish_verify(struct service *v, enum pop3_next *next_out)
+wish_verify(struct pop3_service *p, int *next_out)
 {
-	struct shard *shard = v->shard;
-	struct wish *w = take_wish(v);
+	struct shard *shard = p->service.shard;
+	struct wish *w = take_wish(p);
 	enum verdict verdict;
 	struct span name;
 	struct span secret;
 
 	if (w == NULL) {
-		*next_out = pop3_session_verified(&v->session, POP3_VERDICT_UNAVAILABLE, false);
+		*next_out =
+			(int)pop3_session_verified(&p->session, POP3_VERDICT_UNAVAILABLE, false);
 		return true;
 	}
-	pop3_session_credentials(&v->session, &name, &secret);
+	pop3_session_credentials(&p->session, &name, &secret);
 	verdict = authenticate_begin(
 		&shard->authenticator, name, secret, shard->loop.now_ms, &w->login);
 	if (verdict == VERDICT_NEEDS_PROOF) {
-		if (send_away(v, shard->common->auth_workers, work_verify, verify_done))
+		if (send_away(p, shard->common->auth_workers, work_verify, verify_done))
 			return false;
 		w->login.error = -EBUSY;
 		verdict = VERDICT_UNAVAILABLE;
 	}
-	*next_out = tell_verdict(v, verdict);
+	*next_out = (int)tell_verdict(p, verdict);
 	return true;
 }
 
@@ -222,35 +223,36 @@ open_maildrop(struct wish *w, const struct disk *disk)
 }
 
 static enum pop3_next
-tell_opened(struct service *v, int error)
+tell_opened(struct pop3_service *p, int error)
 {
 	if (error != 0 && error != -EBUSY)
 		log_event(EVENT_MAILDROP_UNAVAILABLE,
-			kv_str("address", v->wish->login.account.address),
+			kv_str("address", p->wish->login.account.address),
 			kv_str("error", strerror(-error)));
-	wish_forget(v);
+	wish_forget(p);
 	if (error != 0)
-		return pop3_session_opened(&v->session, error, NULL);
-	conn_set_idle_limit(&v->conn, v->shard->common->settings->idle_timeout_s * 1000);
-	return pop3_session_opened(&v->session, 0, v->hold->maildrop);
+		return pop3_session_opened(&p->session, error, NULL);
+	conn_set_idle_limit(
+		&p->service.conn, p->service.shard->common->settings->idle_timeout_s * 1000);
+	return pop3_session_opened(&p->session, 0, p->hold->maildrop);
 }
 
 /* The maildrop just opened becomes this session's. */
 static enum pop3_next
-take_opened(struct service *v)
+take_opened(struct pop3_service *p)
 {
-	struct wish *w = v->wish;
-	const struct disk *disk = &v->shard->disk;
+	struct wish *w = p->wish;
+	const struct disk *disk = &p->service.shard->disk;
 
 	if (w->error == 0) {
-		v->hold = maildrop_cache_add(&v->shard->maildrops, w->open.maildrop);
-		v->claim_fd = w->open.claim_fd;
-		if (v->hold == NULL) {
+		p->hold = maildrop_cache_add(&p->service.shard->maildrops, w->open.maildrop);
+		p->claim_fd = w->open.claim_fd;
+		if (p->hold == NULL) {
 			maildrop_close(disk, w->open.maildrop);
 			w->error = -ENOMEM;
 		}
 	}
-	return tell_opened(v, w->error);
+	return tell_opened(p, w->error);
 }
 
 static void
@@ -264,30 +266,31 @@ work_open(struct offload_job *job)
 static void
 open_done(struct offload_job *job)
 {
-	struct service *v = come_home(job);
+	struct pop3_service *p = come_home(job);
 
-	service_resume(v, take_opened(v));
+	service_resume(&p->service, (int)take_opened(p));
 }
 
 bool
-wish_open(struct service *v, enum pop3_next *next_out)
+wish_open(struct pop3_service *p, int *next_out)
 {
-	struct wish *w = v->wish;
+	struct wish *w = p->wish;
 
 	must(w != NULL);
-	if (v->shard->common->settings->session_policy == SESSION_POLICY_SHARED)
-		v->hold = maildrop_cache_find(&v->shard->maildrops, w->login.account.address);
-	if (v->hold != NULL) {
-		*next_out = tell_opened(v, 0);
+	if (p->service.shard->common->settings->session_policy == SESSION_POLICY_SHARED)
+		p->hold =
+			maildrop_cache_find(&p->service.shard->maildrops, w->login.account.address);
+	if (p->hold != NULL) {
+		*next_out = (int)tell_opened(p, 0);
 		return true;
 	}
-	w->error = open_maildrop(w, &v->shard->disk);
-	if (w->error == -EMFILE && maildrop_cache_shrink(&v->shard->maildrops))
-		w->error = open_maildrop(w, &v->shard->disk);
+	w->error = open_maildrop(w, &p->service.shard->disk);
+	if (w->error == -EMFILE && maildrop_cache_shrink(&p->service.shard->maildrops))
+		w->error = open_maildrop(w, &p->service.shard->disk);
 	if (w->error == -EAGAIN &&
-		send_away(v, v->shard->common->disk_workers, work_open, open_done))
+		send_away(p, p->service.shard->common->disk_workers, work_open, open_done))
 		return false;
-	*next_out = take_opened(v);
+	*next_out = (int)take_opened(p);
 	return true;
 }
 
@@ -300,22 +303,22 @@ check_message(struct wish *w, const struct disk *disk)
 }
 
 static enum pop3_next
-tell_checked(struct service *v)
+tell_checked(struct pop3_service *p)
 {
-	const struct wish *w = v->wish;
-	const struct maildrop *m = v->hold->maildrop;
+	const struct wish *w = p->wish;
+	const struct maildrop *m = p->hold->maildrop;
 	const struct maildrop_entry *message = w->check.message;
 	int error = w->error;
 
 	if (error == 0)
-		content_note_good(&v->hold->content, m, (uint32_t)(message - m->entries),
-			v->shard->loop.now_ms);
+		content_note_good(&p->hold->content, m, (uint32_t)(message - m->entries),
+			p->service.shard->loop.now_ms);
 	else
 		log_event(EVENT_MESSAGE_DAMAGED, kv_str("address", m->address),
 			kv_u64("uid", message->uid), kv_u64("at", message->wire_offset),
 			kv_str("error", strerror(-error)));
-	wish_forget(v);
-	return pop3_session_checked(&v->session, error);
+	wish_forget(p);
+	return pop3_session_checked(&p->session, error);
 }
 
 static void
@@ -329,46 +332,46 @@ work_check(struct offload_job *job)
 static void
 check_done(struct offload_job *job)
 {
-	struct service *v = come_home(job);
+	struct pop3_service *p = come_home(job);
 
-	service_resume(v, tell_checked(v));
+	service_resume(&p->service, (int)tell_checked(p));
 }
 
 /* Nobody wants it checked, or it was a moment ago. */
 static bool
-needs_no_check(const struct service *v, const struct maildrop_entry *message)
+needs_no_check(const struct pop3_service *p, const struct maildrop_entry *message)
 {
-	enum verify_on_read verify = v->shard->common->settings->verify_on_read;
+	enum verify_on_read verify = p->service.shard->common->settings->verify_on_read;
 
 	return verify == VERIFY_ON_READ_OFF ||
 		(verify == VERIFY_ON_READ_FIRST &&
-			content_is_known_good(&v->hold->content,
-				(uint32_t)(message - v->hold->maildrop->entries),
-				v->shard->loop.now_ms));
+			content_is_known_good(&p->hold->content,
+				(uint32_t)(message - p->hold->maildrop->entries),
+				p->service.shard->loop.now_ms));
 }
 
 bool
-wish_check(struct service *v, enum pop3_next *next_out)
+wish_check(struct pop3_service *p, int *next_out)
 {
-	const struct maildrop_entry *message = pop3_session_check(&v->session);
+	const struct maildrop_entry *message = pop3_session_check(&p->session);
 	struct wish *w;
 
-	if (needs_no_check(v, message)) {
-		*next_out = pop3_session_checked(&v->session, 0);
+	if (needs_no_check(p, message)) {
+		*next_out = (int)pop3_session_checked(&p->session, 0);
 		return true;
 	}
-	w = take_wish(v);
+	w = take_wish(p);
 	if (w == NULL) {
-		*next_out = pop3_session_checked(&v->session, -ENOMEM);
+		*next_out = (int)pop3_session_checked(&p->session, -ENOMEM);
 		return true;
 	}
-	w->check.log_fd = v->hold->maildrop->log_fd;
+	w->check.log_fd = p->hold->maildrop->log_fd;
 	w->check.message = message;
-	w->error = check_message(w, &v->shard->disk);
+	w->error = check_message(w, &p->service.shard->disk);
 	if (w->error == -EAGAIN &&
-		send_away(v, v->shard->common->disk_workers, work_check, check_done))
+		send_away(p, p->service.shard->common->disk_workers, work_check, check_done))
 		return false;
-	*next_out = tell_checked(v);
+	*next_out = (int)tell_checked(p);
 	return true;
 }
 
@@ -384,13 +387,13 @@ scan_body(struct wish *w, const struct disk *disk)
 }
 
 static enum pop3_next
-tell_scanned(struct service *v)
+tell_scanned(struct pop3_service *p)
 {
-	int error = v->wish->error;
-	uint64_t octets = v->wish->scan.octets;
+	int error = p->wish->error;
+	uint64_t octets = p->wish->scan.octets;
 
-	wish_forget(v);
-	return pop3_session_scanned(&v->session, error, octets);
+	wish_forget(p);
+	return pop3_session_scanned(&p->session, error, octets);
 }
 
 static void
@@ -404,40 +407,40 @@ work_scan(struct offload_job *job)
 static void
 scan_done(struct offload_job *job)
 {
-	struct service *v = come_home(job);
+	struct pop3_service *p = come_home(job);
 
-	service_resume(v, tell_scanned(v));
+	service_resume(&p->service, (int)tell_scanned(p));
 }
 
 bool
-wish_scan(struct service *v, enum pop3_next *next_out)
+wish_scan(struct pop3_service *p, int *next_out)
 {
-	struct wish *w = take_wish(v);
+	struct wish *w = take_wish(p);
 
 	if (w == NULL) {
-		*next_out = pop3_session_scanned(&v->session, -ENOMEM, 0);
+		*next_out = (int)pop3_session_scanned(&p->session, -ENOMEM, 0);
 		return true;
 	}
-	w->scan.what = pop3_session_scan(&v->session);
-	w->error = scan_body(w, &v->shard->disk);
+	w->scan.what = pop3_session_scan(&p->session);
+	w->error = scan_body(w, &p->service.shard->disk);
 	if (w->error == -EAGAIN &&
-		send_away(v, v->shard->common->disk_workers, work_scan, scan_done))
+		send_away(p, p->service.shard->common->disk_workers, work_scan, scan_done))
 		return false;
-	*next_out = tell_scanned(v);
+	*next_out = (int)tell_scanned(p);
 	return true;
 }
 
 /* ---- COMMIT -------------------------------------------------------------------------------- */
 
 static enum pop3_next
-tell_committed(struct service *v, int error)
+tell_committed(struct pop3_service *p, int error)
 {
 	if (error != 0)
-		log_event(EVENT_UPDATE_FAILED, kv_str("address", v->hold->maildrop->address),
+		log_event(EVENT_UPDATE_FAILED, kv_str("address", p->hold->maildrop->address),
 			kv_str("error", strerror(-error)));
-	v->has_removed_mail = error == 0;
-	wish_forget(v);
-	return pop3_session_committed(&v->session, error);
+	p->has_removed_mail = error == 0;
+	wish_forget(p);
+	return pop3_session_committed(&p->session, error);
 }
 
 static void
@@ -453,33 +456,33 @@ work_commit(struct offload_job *job)
 static void
 commit_done(struct offload_job *job)
 {
-	struct service *v = come_home(job);
+	struct pop3_service *p = come_home(job);
 
-	service_resume(v, tell_committed(v, v->wish->error));
+	service_resume(&p->service, (int)tell_committed(p, p->wish->error));
 }
 
 bool
-wish_commit(struct service *v, enum pop3_next *next_out)
+wish_commit(struct pop3_service *p, int *next_out)
 {
-	struct wish *w = take_wish(v);
-	const struct listing *listing = &v->session.listing;
+	struct wish *w = take_wish(p);
+	const struct listing *listing = &p->session.listing;
 
 	if (w == NULL) {
-		*next_out = tell_committed(v, -ENOMEM);
+		*next_out = (int)tell_committed(p, -ENOMEM);
 		return true;
 	}
 	w->commit.count = listing_deleted(listing);
 	w->commit.uids = malloc(w->commit.count * sizeof(*w->commit.uids));
 	if (w->commit.uids == NULL) {
-		*next_out = tell_committed(v, -ENOMEM);
+		*next_out = (int)tell_committed(p, -ENOMEM);
 		return true;
 	}
 	listing_deleted_uids(listing, w->commit.uids);
-	maildrop_cache_disown(&v->shard->maildrops, v->hold);
-	if (send_away(v, v->shard->common->disk_workers, work_commit, commit_done))
+	maildrop_cache_disown(&p->service.shard->maildrops, p->hold);
+	if (send_away(p, p->service.shard->common->disk_workers, work_commit, commit_done))
 		return false;
 	free(w->commit.uids);
-	*next_out = tell_committed(v, w->error);
+	*next_out = (int)tell_committed(p, w->error);
 	return true;
 }
 

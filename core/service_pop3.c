@@ -1,0 +1,231 @@
+/*
+ * service_pop3.c - a guest who speaks POP3: what its session wants and others do not.
+ *
+ * Invariant: the maildrop is held until the connection is gone, for the send queue may hold spans
+ * of its file.
+ */
+#include "core/service_pop3.h"
+
+#include "core/pop3/reply.h"
+#include "core/service_pop3_wish.h"
+#include "io/base/log.h"
+#include "storage/claim.h"
+
+#include <stdlib.h>
+
+/* What an idle connection may cost (tests/cost). */
+static_assert(sizeof(struct pop3_service) <= 512, "a guest's slot");
+
+static const struct log_kind EVENT_SESSION_END = { "session_end", LOG_INFO };
+static const struct log_kind EVENT_REPLY_FAILED = { "reply_failed", LOG_ERROR };
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+/* Others may have the maildrop, from before the guest hears that it is done. */
+static void
+drop_claim(struct pop3_service *p)
+{
+	if (p->claim_fd >= 0)
+		claim_drop(&p->service.shard->disk, p->claim_fd);
+	p->claim_fd = -1;
+}
+
+/* What was removed gives its space back once this session does not hold the file any more. */
+static void
+let_maildrop_go(struct pop3_service *p)
+{
+	struct shard *shard = p->service.shard;
+	char *reclaim = NULL;
+
+	if (p->hold == NULL)
+		return;
+	if (p->has_removed_mail)
+		reclaim = strdup(p->hold->maildrop->address);
+	maildrop_cache_release(&shard->maildrops, p->hold, shard->loop.now_ms);
+	drop_claim(p);
+	if (reclaim != NULL)
+		wish_reclaim(shard, reclaim);
+	free(reclaim);
+}
+
+static const char *
+end_word(const struct pop3_service *p)
+{
+	if (p->session.end != POP3_END_NONE)
+		return pop3_end_word(p->session.end);
+	return service_end_word(&p->service);
+}
+
+static void
+log_session(const struct pop3_service *p)
+{
+	const struct service *v = &p->service;
+	char peer[INET6_ADDRSTRLEN];
+
+	if (!v->shard->common->settings->log_sessions)
+		return;
+	log_event(EVENT_SESSION_END, kv_word("protocol", "pop3"),
+		kv_str("listener", v->door->settings->name), kv_u64("shard", v->shard->number),
+		kv_word("peer", service_peer(v, peer)), kv_u64("port", v->peer_port),
+		kv_str("address", p->hold == NULL ? "" : p->hold->maildrop->address),
+		kv_u64("retrieved", p->session.retrieved), kv_u64("topped", p->session.topped),
+		kv_u64("deleted", p->has_removed_mail ? listing_deleted(&p->session.listing) : 0),
+		kv_u64("octets", p->session.octets_retrieved),
+		kv_u64("failed_logins", p->session.failed_logins),
+		kv_u64("ms", v->shard->loop.now_ms - v->started_ms), kv_word("why", end_word(p)),
+		kv_word("tls", tls_version_word(&v->conn.tls)),
+		kv_word("cipher", tls_suite_word(&v->conn.tls)),
+		kv_word("ktls", v->conn.tls.in_kernel ? "yes" : "no"),
+		kv_word("resumed", v->conn.tls.resumed ? "yes" : "no"));
+}
+
+static void
+pop3_gone(struct service *v)
+{
+	struct pop3_service *p = pop3_service_of(v);
+
+	log_session(p);
+	wish_forget(p);
+	pop3_session_end(&p->session);
+	let_maildrop_go(p);
+}
+
+static void
+pop3_said_last(struct service *v)
+{
+	drop_claim(pop3_service_of(v));
+}
+
+static void
+pop3_reply_failed(struct service *v, int error)
+{
+	const struct pop3_service *p = pop3_service_of(v);
+
+	if (p->hold != NULL)
+		log_event(EVENT_REPLY_FAILED, kv_str("address", p->hold->maildrop->address),
+			kv_str("error", strerror(-error)));
+}
+
+static bool
+is_logged_in(const struct pop3_service *p)
+{
+	return p->session.state != POP3_AUTHORIZATION;
+}
+
+static void
+pop3_timed_out(struct service *v)
+{
+	service_end_with(v,
+		is_logged_in(pop3_service_of(v)) ? SERVICE_END_IDLE : SERVICE_END_LOGIN_DEADLINE);
+}
+
+static bool
+pop3_goes_on(const struct service *v)
+{
+	return is_logged_in(pop3_service_of((struct service *)v));
+}
+
+/* ---- the session --------------------------------------------------------------------------- */
+
+static void
+set_login_deadline(struct service *v)
+{
+	service_set_deadline(v, v->shard->common->settings->login_deadline_s);
+}
+
+static void
+pop3_begin(struct service *v)
+{
+	struct pop3_service *p = pop3_service_of(v);
+
+	p->hold = NULL;
+	p->wish = NULL;
+	p->claim_fd = -1;
+	p->has_removed_mail = false;
+	pop3_session_init(
+		&p->session, &v->door->policy.pop3, conn_output(&v->conn), &v->shard->names);
+	set_login_deadline(v);
+}
+
+static int
+pop3_greet(struct service *v)
+{
+	return (int)pop3_session_greet(&pop3_service_of(v)->session);
+}
+
+static int
+pop3_secured(struct service *v)
+{
+	set_login_deadline(v);
+	return (int)pop3_session_secured(&pop3_service_of(v)->session);
+}
+
+static bool
+pop3_is_foreign(struct service *v, struct span first_octets)
+{
+	return pop3_session_is_foreign(&pop3_service_of(v)->session, first_octets);
+}
+
+static int
+pop3_line(struct service *v, struct span line)
+{
+	return (int)pop3_session_line(&pop3_service_of(v)->session, line);
+}
+
+static int
+pop3_line_too_long(struct service *v)
+{
+	return (int)pop3_session_line_too_long(&pop3_service_of(v)->session);
+}
+
+static int
+pop3_drained(struct service *v)
+{
+	return (int)pop3_session_drained(&pop3_service_of(v)->session);
+}
+
+static bool
+pop3_wish(struct service *v, int next, int *next_out)
+{
+	struct pop3_service *p = pop3_service_of(v);
+
+	switch ((enum pop3_next)next) {
+	case POP3_NEXT_VERIFY:
+		return wish_verify(p, next_out);
+	case POP3_NEXT_OPEN:
+		return wish_open(p, next_out);
+	case POP3_NEXT_CHECK:
+		return wish_check(p, next_out);
+	case POP3_NEXT_SCAN:
+		return wish_scan(p, next_out);
+	case POP3_NEXT_COMMIT:
+		return wish_commit(p, next_out);
+	case POP3_NEXT_LINE:
+	case POP3_NEXT_DRAIN:
+	case POP3_NEXT_TLS:
+	case POP3_NEXT_CLOSE:
+	case POP3_NEXT_REFUSE:
+		break;
+	}
+	must(!"a wish of POP3");
+	return false;
+}
+
+const struct service_protocol pop3_service_protocol = {
+	.name = "pop3",
+	.turned_away = SPAN(POP3_TOO_MANY_CONNECTIONS),
+	.slot_octets = sizeof(struct pop3_service),
+	.begin = pop3_begin,
+	.greet = pop3_greet,
+	.secured = pop3_secured,
+	.is_foreign = pop3_is_foreign,
+	.line = pop3_line,
+	.line_too_long = pop3_line_too_long,
+	.drained = pop3_drained,
+	.wish = pop3_wish,
+	.timed_out = pop3_timed_out,
+	.goes_on = pop3_goes_on,
+	.reply_failed = pop3_reply_failed,
+	.said_last = pop3_said_last,
+	.gone = pop3_gone,
+};
