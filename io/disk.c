@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -65,6 +66,23 @@ static ssize_t
 host_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
 {
 	ssize_t n = pwrite(fd, from.at, from.length, (off_t)offset);
+
+	(void)d;
+	return n < 0 ? -errno : n;
+}
+
+/* A span is what the kernel calls an iovec. */
+static_assert(sizeof(struct span) == sizeof(struct iovec) &&
+		offsetof(struct span, at) == offsetof(struct iovec, iov_base) &&
+		offsetof(struct span, length) == offsetof(struct iovec, iov_len),
+	"spans are handed to pwritev(2) as they are");
+
+static ssize_t
+host_gather_at(
+	const struct disk *d, int fd, const struct span *parts, unsigned count, uint64_t offset)
+{
+	ssize_t n = pwritev(fd, (const struct iovec *)(const void *)parts,
+		count < IOV_MAX ? (int)count : IOV_MAX, (off_t)offset);
 
 	(void)d;
 	return n < 0 ? -errno : n;
@@ -225,6 +243,7 @@ static const struct disk_ops host_ops = {
 	.close = host_close,
 	.read_at = host_read_at,
 	.write_at = host_write_at,
+	.gather_at = host_gather_at,
 	.sync_data = host_sync_data,
 	.sync_directory = host_sync_directory,
 	.truncate = host_truncate,
@@ -303,6 +322,48 @@ disk_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
 		if (n == 0)
 			return -EIO;
 		from = span_after(from, (size_t)n);
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Forget the first `octets` of the parts; returns how many whole parts were among them. */
+static unsigned
+take_parts(struct span *parts, unsigned count, size_t octets)
+{
+	unsigned done = 0;
+
+	while (done < count && octets >= parts[done].length)
+		octets -= parts[done++].length;
+	if (done < count)
+		parts[done] = span_after(parts[done], octets);
+	return done;
+}
+
+static ssize_t
+gather_some(const struct disk *d, int fd, const struct span *parts, unsigned count, uint64_t offset)
+{
+	if (d->ops->gather_at != NULL)
+		return d->ops->gather_at(d, fd, parts, count, offset);
+	return d->ops->write_at(d, fd, parts[0], offset);
+}
+
+int
+disk_gather_at(const struct disk *d, int fd, struct span *parts, unsigned count, uint64_t offset)
+{
+	unsigned done = take_parts(parts, count, 0);
+
+	must(d->waits);
+	while (done < count) {
+		ssize_t n = gather_some(d, fd, parts + done, count - done, offset);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -EIO;
+		done += take_parts(parts + done, count - done, (size_t)n);
 		offset += (uint64_t)n;
 	}
 	return 0;

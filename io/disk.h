@@ -45,6 +45,9 @@ struct disk_ops {
 	void (*close)(const struct disk *d, int fd);
 	ssize_t (*read_at)(const struct disk *d, int fd, void *to, size_t size, uint64_t offset);
 	ssize_t (*write_at)(const struct disk *d, int fd, struct span from, uint64_t offset);
+	/* NULL: write_at() for one part after the other. */
+	ssize_t (*gather_at)(const struct disk *d, int fd, const struct span *parts, unsigned count,
+		uint64_t offset);
 	int (*sync_data)(const struct disk *d, int fd);
 	int (*sync_directory)(const struct disk *d, const char *path);
 	int (*truncate)(const struct disk *d, int fd, uint64_t octets);
@@ -84,6 +87,11 @@ ssize_t disk_read_at(const struct disk *d, int fd, void *to, size_t size, uint64
 
 /* Write all of `from` at `offset` or fail (waits). */
 int disk_write_at(const struct disk *d, int fd, struct span from, uint64_t offset);
+
+/* Write all parts side by side from `offset` on, or fail (waits).  `parts` is moved on as the disk
+ * takes them, and of no use afterwards. */
+int disk_gather_at(
+	const struct disk *d, int fd, struct span *parts, unsigned count, uint64_t offset);
 
 /* fdatasync (waits).  After a failure the descriptor's content must not be trusted. */
 int disk_sync_data(const struct disk *d, int fd);

@@ -11,6 +11,10 @@
  * Of a streamed message the spans' place in the file is fixed before its length is known, so its
  * record keeps the whole head room and may have a gap of some octets between entry and status line.
  *
+ * Messages that were added whole are written from where they lie:
+ *
+ *     [header entries] | status | part | part | end line | status | part | end line | padding
+ *
  * Invariants: record_start is aligned; pending entries have their wire_offset from the first span
  * on; while a streamed message pends nothing else is in the record.
  */
@@ -60,9 +64,11 @@ log_writer_free(struct log_writer *w)
 {
 	free(w->pending);
 	free(w->buffer);
+	free(w->parts);
 	messages_free(&w->added);
 	w->pending = NULL;
 	w->buffer = NULL;
+	w->parts = NULL;
 }
 
 static int
@@ -192,6 +198,37 @@ write_stream_front(struct log_writer *w, bool ends_commit)
 	return error;
 }
 
+/* The record whose messages lie elsewhere. */
+static int
+write_gathered(struct log_writer *w, bool ends_commit)
+{
+	static const char zeros[RECORD_ALIGNMENT];
+	size_t front = RECORD_HEADER_OCTETS + pending_entries_octets(w);
+	uint64_t octets = front + w->gathered_octets;
+	uint64_t padding = record_round_up(octets) - octets;
+	int error = add_pending(w, w->record_start + front);
+
+	if (error != 0)
+		return error;
+	must(front <= w->room);
+	put_front(w, w->gathered_octets, ends_commit, w->buffer);
+	w->parts[0] = span_of(w->buffer, front);
+	w->parts[w->part_count++] = span_of(zeros, (size_t)padding);
+	if (w->record_start + octets + padding > w->written_end)
+		w->written_end = w->record_start + octets + padding;
+	error = disk_gather_at(w->disk, w->fd, w->parts, w->part_count, w->record_start);
+	w->record_start += octets + padding;
+	return error;
+}
+
+static int
+write_pending(struct log_writer *w, size_t end, bool ends_commit)
+{
+	if (w->gathers)
+		return write_gathered(w, ends_commit);
+	return w->streams ? write_stream_front(w, ends_commit) : write_batch(w, end, ends_commit);
+}
+
 /* Write the pending record, if there is one; a message in the buffer behind it stays. */
 static int
 flush_record(struct log_writer *w, bool ends_commit)
@@ -204,7 +241,7 @@ flush_record(struct log_writer *w, bool ends_commit)
 		return w->failed;
 	if (w->pending_count == 0)
 		return 0;
-	error = w->streams ? write_stream_front(w, ends_commit) : write_batch(w, end, ends_commit);
+	error = write_pending(w, end, ends_commit);
 	if (left > 0)
 		memmove(w->buffer + FRONT_OCTETS, w->buffer + end, left);
 	w->first = FRONT_OCTETS;
@@ -212,29 +249,42 @@ flush_record(struct log_writer *w, bool ends_commit)
 	w->start = FRONT_OCTETS + w->head_room;
 	w->pending_count = 0;
 	w->streams = false;
+	w->gathers = false;
 	w->failed = error;
 	return error;
 }
 
+/* No message that comes by the buffer, or whole, fits into the record. */
 static bool
-record_is_full(const struct log_writer *w)
+record_is_full(const struct log_writer *w, bool is_whole)
 {
-	return w->streams || w->pending_count == LOG_WRITER_BATCH_MESSAGES ||
-		w->used - w->first >= LOG_WRITER_BATCH_OCTETS;
+	return w->streams || (w->pending_count > 0 && w->gathers != is_whole) ||
+		w->pending_count == LOG_WRITER_BATCH_MESSAGES ||
+		w->used - w->first >= LOG_WRITER_BATCH_OCTETS ||
+		(is_whole && w->gathered_octets >= LOG_WRITER_BATCH_OCTETS);
 }
 
-int
-log_writer_begin(struct log_writer *w, struct span id, size_t head_room)
+/* Room for one more message in the record. */
+static int
+open_record(struct log_writer *w, bool is_whole)
 {
 	int error = w->failed;
 
-	must(!w->in_message && id.length <= sizeof(w->id));
-	if (error == 0 && record_is_full(w))
+	if (error == 0 && record_is_full(w, is_whole))
 		error = flush_record(w, false);
 	if (error == 0 && w->pending == NULL) {
 		w->pending = malloc(LOG_WRITER_BATCH_MESSAGES * sizeof(*w->pending));
 		error = w->pending == NULL ? -ENOMEM : 0;
 	}
+	return error;
+}
+
+int
+log_writer_begin(struct log_writer *w, struct span id, size_t head_room)
+{
+	int error = open_record(w, false);
+
+	must(!w->in_message && id.length <= sizeof(w->id));
 	if (error == 0)
 		error = make_room(w, head_room);
 	if (error != 0)
@@ -380,6 +430,67 @@ log_writer_drop(struct log_writer *w)
 	w->used = w->start - w->head_room;
 	w->in_message = false;
 	w->streams = false;
+}
+
+/* Let there be room for `count` parts more, and for the padding. */
+static int
+make_part_room(struct log_writer *w, unsigned count)
+{
+	unsigned room = w->part_room == 0 ? 32 : w->part_room;
+	struct span *grown;
+
+	if (w->part_count + count + 1 <= w->part_room)
+		return 0;
+	while (room < w->part_count + count + 1)
+		room *= 2;
+	grown = realloc(w->parts, room * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	w->parts = grown;
+	w->part_room = room;
+	return 0;
+}
+
+static void
+put_part(struct log_writer *w, struct span part)
+{
+	w->parts[w->part_count++] = part;
+	w->gathered_octets += part.length;
+}
+
+int
+log_writer_add(struct log_writer *w, const struct maildrop_entry *entry, const struct span *parts,
+	unsigned count)
+{
+	struct log_writer_message *p;
+	uint64_t start;
+	int error = open_record(w, true);
+
+	must(!w->in_message && entry->uid <= UID_MAX);
+	if (error == 0 && w->pending_count == 0) {
+		w->part_count = 1;
+		w->gathered_octets = 0;
+	}
+	if (error == 0)
+		error = make_part_room(w, count + 2);
+	if (error == 0)
+		error = make_room(w, 0);
+	if (error != 0)
+		return error;
+	p = &w->pending[w->pending_count++];
+	start = w->gathered_octets;
+	p->entry = *entry;
+	p->entry.wire_offset = start;
+	p->id_octets = 0;
+	put_part(w, span_of(p->status, wire_put_status(entry->octets, p->status)));
+	for (unsigned i = 0; i < count; i++)
+		put_part(w, parts[i]);
+	put_part(w, SPAN(WIRE_END));
+	must(w->gathered_octets - start == entry->wire_octets);
+	w->gathers = true;
+	if (entry->uid >= w->next_uid)
+		w->next_uid = entry->uid + 1;
+	return 0;
 }
 
 bool

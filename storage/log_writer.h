@@ -6,7 +6,9 @@
  * header is written last.  The last record of the commit is held back until log_writer_finish(),
  * which marks it. Nothing is synced here, and nothing of it counts until it is.
  *
- * Who writes gives the message in wire form: room, advance, room, advance, end.
+ * Who writes gives the message in wire form: room, advance, room, advance, end.  Or, where it lies in
+ * memory that stays and all is known of it, whole: log_writer_add() only notes where it is, and one
+ * gathering write takes it from there to the log.
  *
  * Ownership: borrows disk and descriptor, owns its memory.  After a failure of log_writer_advance()
  * or log_writer_end() that message is dropped; a record with earlier messages that could not be
@@ -26,6 +28,7 @@ struct log_writer_message {
 	struct maildrop_entry entry; /* wire_offset: from the first octet of the first span */
 	uint8_t id_octets;
 	char id[MAILDROP_UNIQUE_ID_MAX];
+	char status[WIRE_STATUS_OCTETS_MAX]; /* of one that was added whole */
 };
 
 struct log_writer {
@@ -54,6 +57,14 @@ struct log_writer {
 	char id[MAILDROP_UNIQUE_ID_MAX];
 	size_t start; /* in the buffer, behind its head room */
 
+	/* Messages that were added whole: where their octets lie until the record is written.  They
+	 * are never in one record with those of the buffer. */
+	bool gathers;
+	struct span *parts; /* the first is the record's front */
+	unsigned part_count;
+	unsigned part_room;
+	uint64_t gathered_octets;
+
 	/* A streamed one: what left the buffer. */
 	bool streams; /* it, or the one that pends, is streamed */
 	uint64_t stream_start;
@@ -81,6 +92,15 @@ int log_writer_advance(struct log_writer *w, size_t octets);
 /* The message is complete; wire_offset, wire_octets and content_crc of the entry are found here. */
 int log_writer_end(struct log_writer *w, const struct maildrop_entry *entry, struct span head);
 void log_writer_drop(struct log_writer *w);
+
+/*
+ * A whole message in one call: `entry` but for wire_offset; its octets are a status line, which is
+ * made here, `parts` side by side, and the end line.  entry->content_crc and entry->wire_octets are
+ * those of all of it.  No imported unique-id.  The parts are borrowed until the record is written:
+ * until log_writer_finish() or log_writer_free().
+ */
+int log_writer_add(struct log_writer *w, const struct maildrop_entry *entry,
+	const struct span *parts, unsigned count);
 
 /* True while nothing was added to the commit. */
 bool log_writer_is_empty(const struct log_writer *w);

@@ -7,16 +7,20 @@
  *
  * Three ways in:
  *   struct maildrop         a snapshot for reading: what was committed when it was opened.
- * Immutable; other sessions' deletions and deliveries do not disturb it. maildrop_commit() one
- * session's deletions, all or none. struct maildrop_writer  adds messages, all or none for each
- * maildrop_writer_commit().
+ *                           Immutable; other sessions' deletions and deliveries do not disturb it.
+ *   maildrop_commit()       one session's deletions, all or none.
+ *   struct maildrop_writer  adds messages, all or none for each maildrop_writer_commit().
  *
  * Functions return 0 or a negative errno:
- *   -EAGAIN      the disk does not wait and something had to be waited for: call again where it
- * does -ETIMEDOUT   the lock was not to be had in time -EBADMSG     damage: a checksum, a length,
- * or a log shorter than its index says -EPROTONOSUPPORT  a format version this program does not
- * know -EFBIG       a message above 2^32-1 octets others       from the file system On any of them
- * the maildrop must be called unavailable, never empty.
+ *   -EAGAIN           the disk does not wait and something had to be waited for: call again where
+ *                     it does
+ *   -ETIMEDOUT        the lock was not to be had in time
+ *   -EBADMSG          damage: a checksum, a length, or a log shorter than its index says
+ *   -EPROTONOSUPPORT  a format version this program does not know
+ *   -EFBIG            a message above 2^32-1 octets
+ *   -EDQUOT           the account's quota is used up
+ *   others            from the file system
+ * On any of them the maildrop must be called unavailable, never empty.
  *
  * Ownership: a snapshot owns its descriptor and arrays until maildrop_close().  The disk is
  * borrowed and outlives all that was opened on it.  Nothing here is shared between threads, but a
@@ -26,6 +30,7 @@
 #define STORAGE_MAILDROP_H
 
 #include "io/disk.h"
+#include "storage/draft.h"
 #include "storage/wire.h"
 
 #define MAILDROP_UNIQUE_ID_MAX     70u /* RFC 1939, UIDL: 1 to 70 octets of 0x21-0x7E */
@@ -63,7 +68,8 @@ struct maildrop {
 
 struct maildrop_options {
 	unsigned lock_timeout_ms;
-	bool sync; /* false only in tests: the negative control of the power-cut suite */
+	bool sync; /* false: nothing is waited for, and a power cut loses what it likes
+		    * (delivery_sync = off; the negative control of the power-cut tests) */
 };
 
 /* Canonical addresses only (see storage/layout.h).  A maildrop to which nothing was ever delivered
@@ -75,6 +81,11 @@ void maildrop_close(const struct disk *d, struct maildrop *m);
 /* True while a new maildrop_open() would give the same messages: nothing appended, not compacted,
  * not removed.  One fstat(2) on the open log; a snapshot without a log answers false. */
 bool maildrop_is_current(const struct disk *d, const struct maildrop *m);
+
+/* What a maildrop holds, as its index says: exact, but for a commit that is under way.  Two reads;
+ * -EAGAIN as everywhere.  Where the index does not cover the log, all is opened. */
+int maildrop_usage(const struct disk *d, const char *address,
+	const struct maildrop_options *options, uint64_t *octets_out, uint32_t *messages_out);
 
 /* Unique-id of entry `e` as a string of 1 to MAILDROP_UNIQUE_ID_MAX octets; returns its length. */
 size_t maildrop_unique_id(const struct maildrop *m, const struct maildrop_entry *e,
@@ -124,6 +135,10 @@ struct maildrop_delivery {
 	int64_t arrived_at;    /* seconds since 1970 */
 	const char *unique_id; /* imported; NULL: derived from uid and uid-validity */
 	uint32_t uid;          /* imported, above all there are; 0: the next one */
+	/* What the maildrop may hold with this message, RFC 1939 octets; 0: no limit.  Decided at the
+	 * end of the message, under the lock: exact. */
+	uint64_t quota_octets;
+	uint32_t quota_messages;
 };
 
 /* Creates the maildrop where there is none.  `uid_validity` is used for a new maildrop only
@@ -139,13 +154,23 @@ int maildrop_writer_open(const struct disk *d, const char *address,
  * another message, live or yet to come, derives; -EINVAL: not a unique-id, or a uid not above the
  * others. After a failure of `text` or `end` that message is dropped (after `text`, with or without
  * calling `end`) and the writer goes on to be usable; any other state of the disk shows at commit.
- * end: -EFBIG.  After a failed commit only close is left to do.
+ * end: -EFBIG, -EDQUOT.  After a failed commit only close is left to do.
  */
 int maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery);
 int maildrop_writer_text(struct maildrop_writer *w, struct span text);
 int maildrop_writer_end(struct maildrop_writer *w, uint32_t *uid_out);
 /* Instead of end: forget the message that was begun (its source cannot be read on). */
 void maildrop_writer_drop(struct maildrop_writer *w);
+
+/*
+ * One message that a draft holds, behind `head`: whole header lines in wire form (Return-Path and
+ * the like), or nothing.  Stored as if begin, text and end had been called with both, but no octet
+ * is rebuilt, and none copied in memory unless the draft was spilled.  Draft and head are borrowed
+ * until commit or close.  delivery->unique_id is NULL.  Errors as of begin and end; then the
+ * message was not added, and the writer goes on to be usable.
+ */
+int maildrop_writer_add_draft(struct maildrop_writer *w, const struct maildrop_delivery *delivery,
+	struct span head, const struct draft *draft, uint32_t *uid_out);
 
 int maildrop_writer_commit(struct maildrop_writer *w);
 uint32_t maildrop_writer_uid_validity(const struct maildrop_writer *w);

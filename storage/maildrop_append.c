@@ -11,7 +11,9 @@
  * cut back to what was committed, and every further call returns the error. Ownership: the writer
  * owns its descriptors (and with them the write lock) and memory.
  */
+#include "io/base/crc32c.h"
 #include "io/base/must.h"
+#include "storage/crc32c_join.h"
 #include "storage/id_set.h"
 #include "storage/log_writer.h"
 #include "storage/maildrop_internal.h"
@@ -24,6 +26,7 @@
 
 #define TEXT_OCTETS 32768u /* of a message's text encoded at once */
 #define CREATE_MAX  10     /* somebody else may remove the maildrop as we make it */
+#define PARTS_MIN   16u
 
 struct maildrop_writer {
 	struct maildrop_files files;
@@ -36,6 +39,12 @@ struct maildrop_writer {
 	char id[MAILDROP_UNIQUE_ID_MAX];
 	size_t id_octets;
 	struct wire_encoder encoder;
+	struct index_totals collected; /* by this commit so far */
+	struct maildrop_delivery delivery;
+
+	struct span *parts; /* of the present draft */
+	unsigned part_count;
+	unsigned part_room;
 
 	/* Only with imported unique-ids. */
 	bool knows_ids;
@@ -247,8 +256,9 @@ forget_failed(struct maildrop_writer *w)
 	}
 }
 
-int
-maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery)
+/* What is asked of every message, however it comes: its uid and unique-id. */
+static int
+begin_entry(struct maildrop_writer *w, const struct maildrop_delivery *delivery)
 {
 	uint32_t uid = delivery->uid != 0 ? delivery->uid : w->log.next_uid;
 	int error = w->failed;
@@ -262,12 +272,23 @@ maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery 
 		error = delivery->uid != 0 ? -EINVAL : -EOVERFLOW;
 	if (error == 0 && uid < w->log.next_uid)
 		error = -EINVAL;
+	if (error != 0)
+		return error;
+	w->entry = (struct maildrop_entry){ .uid = uid, .arrived_at = delivery->arrived_at };
+	w->delivery = *delivery;
+	return 0;
+}
+
+int
+maildrop_writer_begin(struct maildrop_writer *w, const struct maildrop_delivery *delivery)
+{
+	int error = begin_entry(w, delivery);
+
 	if (error == 0)
 		error = log_writer_begin(
 			&w->log, span_of(w->id, w->id_octets), WIRE_STATUS_OCTETS_MAX);
 	if (error != 0)
 		return error;
-	w->entry = (struct maildrop_entry){ .uid = uid, .arrived_at = delivery->arrived_at };
 	w->message_error = 0;
 	w->in_message = true;
 	wire_encoder_init(&w->encoder);
@@ -320,27 +341,56 @@ end_text(struct maildrop_writer *w)
 		memcpy(room + put, WIRE_END, WIRE_END_OCTETS);
 		error = log_writer_advance(&w->log, put + WIRE_END_OCTETS);
 	}
-	if (error == 0 && is_too_large(&w->encoder.counts))
-		error = -EFBIG;
 	return error;
+}
+
+/* -EFBIG, -EDQUOT. */
+static int
+count_entry(struct maildrop_writer *w, const struct wire_counts *counts)
+{
+	const struct maildrop_delivery *delivery = &w->delivery;
+	const struct index_totals *there = &w->files.end.totals;
+	uint64_t octets = there->octets + w->collected.octets + counts->octets;
+	uint64_t messages = (uint64_t)there->messages + w->collected.messages + 1;
+
+	if (is_too_large(counts))
+		return -EFBIG;
+	if ((delivery->quota_octets != 0 && octets > delivery->quota_octets) ||
+		(delivery->quota_messages != 0 && messages > delivery->quota_messages))
+		return -EDQUOT;
+	w->entry.octets = (uint32_t)counts->octets;
+	w->entry.header_octets = (uint32_t)counts->header_octets;
+	w->entry.body_lines = (uint32_t)counts->body_lines;
+	w->entry.header_ended = counts->header_ended;
+	return 0;
+}
+
+static void
+collect_entry(struct maildrop_writer *w)
+{
+	w->collected.octets += w->entry.octets;
+	w->collected.messages++;
+}
+
+/* The message is in the buffer, but for its status line. */
+static int
+end_buffered(struct maildrop_writer *w)
+{
+	char status[WIRE_STATUS_OCTETS_MAX];
+
+	return log_writer_end(
+		&w->log, &w->entry, span_of(status, wire_put_status(w->entry.octets, status)));
 }
 
 static int
 end_message(struct maildrop_writer *w)
 {
-	const struct wire_counts *counts = &w->encoder.counts;
-	char status[WIRE_STATUS_OCTETS_MAX];
-	int error = 0;
+	int error = count_entry(w, &w->encoder.counts);
 
-	w->entry.octets = (uint32_t)counts->octets;
-	w->entry.header_octets = (uint32_t)counts->header_octets;
-	w->entry.body_lines = (uint32_t)counts->body_lines;
-	w->entry.header_ended = counts->header_ended;
-	if (w->id_octets > 0)
+	if (error == 0 && w->id_octets > 0)
 		error = id_set_add(&w->ids, span_of(w->id, w->id_octets));
 	if (error == 0)
-		error = log_writer_end(&w->log, &w->entry,
-			span_of(status, wire_put_status(w->entry.octets, status)));
+		error = end_buffered(w);
 	return error;
 }
 
@@ -354,11 +404,13 @@ maildrop_writer_end(struct maildrop_writer *w, uint32_t *uid_out)
 	if (error == 0)
 		error = end_message(w);
 	w->in_message = false;
-	if (error != 0)
+	if (error != 0) {
 		log_writer_drop(&w->log);
-	else
-		*uid_out = w->entry.uid;
-	return error;
+		return error;
+	}
+	collect_entry(w);
+	*uid_out = w->entry.uid;
+	return 0;
 }
 
 void
@@ -367,6 +419,124 @@ maildrop_writer_drop(struct maildrop_writer *w)
 	log_writer_drop(&w->log);
 	w->in_message = false;
 }
+
+/* ---- drafts -------------------------------------------------------------------------------- */
+
+static int
+take_part(void *ctx, struct span piece)
+{
+	struct maildrop_writer *w = ctx;
+
+	if (w->part_count == w->part_room) {
+		unsigned room = w->part_room == 0 ? PARTS_MIN : 2 * w->part_room;
+		struct span *grown = realloc(w->parts, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		w->parts = grown;
+		w->part_room = room;
+	}
+	w->parts[w->part_count++] = piece;
+	return 0;
+}
+
+/* The checksum of the whole reply comes from that of the draft, which is not read again. */
+static uint32_t
+crc_around(struct span status, struct span head, const struct draft *draft)
+{
+	uint32_t crc = crc32c(0, status.at, status.length);
+
+	crc = crc32c(crc, head.at, head.length);
+	crc = crc32c_join(crc, draft_crc(draft), draft_counts(draft)->stuffed_octets);
+	return crc32c(crc, WIRE_END, WIRE_END_OCTETS);
+}
+
+/* From where it lies in memory. */
+static int
+add_gathered(struct maildrop_writer *w, struct span head, const struct draft *draft)
+{
+	char octets[WIRE_STATUS_OCTETS_MAX];
+	struct span status = span_of(octets, wire_put_status(w->entry.octets, octets));
+	int error;
+
+	w->part_count = 0;
+	error = take_part(w, head);
+	if (error == 0)
+		error = draft_each(draft, take_part, w);
+	w->entry.wire_octets =
+		status.length + head.length + draft_counts(draft)->stuffed_octets + WIRE_END_OCTETS;
+	w->entry.content_crc = crc_around(status, head, draft);
+	if (error == 0)
+		error = log_writer_add(&w->log, &w->entry, w->parts, w->part_count);
+	return error;
+}
+
+struct file_copy {
+	struct log_writer *log;
+	uint32_t crc;
+};
+
+static int
+copy_piece(void *ctx, struct span piece)
+{
+	struct file_copy *copy = ctx;
+	char *room;
+	int error = log_writer_room(copy->log, piece.length, &room);
+
+	if (error != 0)
+		return error;
+	memcpy(room, piece.at, piece.length);
+	copy->crc = crc32c(copy->crc, piece.at, piece.length);
+	return log_writer_advance(copy->log, piece.length);
+}
+
+/* Out of the draft's file, piece by piece; -EIO where it is not what was put there. */
+static int
+add_copied(struct maildrop_writer *w, struct span head, const struct draft *draft)
+{
+	struct file_copy copy = { .log = &w->log };
+	int error = log_writer_begin(&w->log, span_of(NULL, 0), WIRE_STATUS_OCTETS_MAX);
+
+	if (error != 0)
+		return error;
+	if (head.length > 0)
+		error = copy_piece(&copy, head);
+	copy.crc = 0;
+	if (error == 0)
+		error = draft_each(draft, copy_piece, &copy);
+	if (error == 0 && copy.crc != draft_crc(draft))
+		error = -EIO;
+	if (error == 0)
+		error = copy_piece(&copy, SPAN(WIRE_END));
+	if (error == 0)
+		error = end_buffered(w);
+	if (error != 0)
+		log_writer_drop(&w->log);
+	return error;
+}
+
+int
+maildrop_writer_add_draft(struct maildrop_writer *w, const struct maildrop_delivery *delivery,
+	struct span head, const struct draft *draft, uint32_t *uid_out)
+{
+	struct wire_counts counts = wire_counts_behind(head, draft_counts(draft));
+	int error;
+
+	must(delivery->unique_id == NULL);
+	error = begin_entry(w, delivery);
+	if (error == 0)
+		error = count_entry(w, &counts);
+	if (error == 0)
+		error = draft_is_spilled(draft) ? add_copied(w, head, draft)
+						: add_gathered(w, head, draft);
+	if (error != 0)
+		return error;
+	collect_entry(w);
+	*uid_out = w->entry.uid;
+	return 0;
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
 
 /* Cut off what was not committed; where that fails, the next one to lock the maildrop does it. */
 static void
@@ -403,6 +573,7 @@ maildrop_writer_commit(struct maildrop_writer *w)
 	totals.messages += w->log.added_totals.messages;
 	maildrop_index_commit(&w->files, &w->log.added, w->log.next_uid, end, totals);
 	log_writer_next_commit(&w->log);
+	w->collected = (struct index_totals){ 0 };
 	return 0;
 }
 
@@ -416,5 +587,6 @@ maildrop_writer_close(struct maildrop_writer *w)
 	log_writer_free(&w->log);
 	messages_free(&w->known);
 	id_set_free(&w->ids);
+	free(w->parts);
 	free(w);
 }

@@ -202,6 +202,64 @@ maildrop_close(const struct disk *d, struct maildrop *m)
 	free(m);
 }
 
+/* 0, LOOK_BEHIND where the end of the index is not the end of the log, or a negative errno. */
+static int
+look_at_totals(const struct disk *d, const struct maildrop_paths *paths, int log_fd,
+	struct index_totals *totals_out)
+{
+	struct log_header header;
+	struct index_end end;
+	struct disk_status log;
+	int fd;
+	int error = maildrop_read_header(d, log_fd, &header);
+
+	if (error != 0)
+		return error;
+	fd = disk_open(d, paths->index, O_RDONLY, 0);
+	if (fd == -ENOENT)
+		return LOOK_BEHIND;
+	if (fd < 0)
+		return fd;
+	error = index_load_end(d, fd, &header, &end);
+	disk_close(d, fd);
+	if (error == 0)
+		error = disk_status_of_file(d, log_fd, &log);
+	if (error != 0)
+		return error;
+	*totals_out = end.totals;
+	return end.condition == INDEX_WHOLE && log.octets == end.covers ? 0 : LOOK_BEHIND;
+}
+
+int
+maildrop_usage(const struct disk *d, const char *address, const struct maildrop_options *options,
+	uint64_t *octets_out, uint32_t *messages_out)
+{
+	struct maildrop_paths paths;
+	struct index_totals totals;
+	struct maildrop *m;
+	int result = maildrop_paths(address, &paths);
+	int fd = result == 0 ? disk_open(d, paths.log, O_RDONLY, 0) : result;
+
+	if (fd >= 0) {
+		result = look_at_totals(d, &paths, fd, &totals);
+		disk_close(d, fd);
+	} else {
+		result = fd == -ENOENT ? LOOK_BEHIND : fd;
+	}
+	if (result == LOOK_BEHIND) {
+		result = maildrop_open(d, address, options, &m);
+		if (result != 0)
+			return result;
+		totals = (struct index_totals){ .octets = m->octets, .messages = m->count };
+		maildrop_close(d, m);
+	}
+	if (result != 0)
+		return result;
+	*octets_out = totals.octets;
+	*messages_out = totals.messages;
+	return 0;
+}
+
 bool
 maildrop_is_current(const struct disk *d, const struct maildrop *m)
 {

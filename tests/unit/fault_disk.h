@@ -192,6 +192,26 @@ fault_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
 	return error != 0 ? error : (ssize_t)from.length;
 }
 
+/* One that fails may have written all parts but the last. */
+static inline ssize_t
+fault_gather_at(
+	const struct disk *d, int fd, const struct span *parts, unsigned count, uint64_t offset)
+{
+	struct fault_disk *f = fault_of(d);
+	bool was_hit = f->was_hit;
+	int error = fault_next(d);
+	ssize_t put = 0;
+
+	if (error != 0 && was_hit)
+		return error;
+	fault_file(f, fd, true)->is_dirty = true;
+	for (unsigned i = 0; i < count - (error != 0); i++) {
+		assert_int_equal(disk_write_at(&f->host, fd, parts[i], offset + (uint64_t)put), 0);
+		put += (ssize_t)parts[i].length;
+	}
+	return error != 0 ? error : put;
+}
+
 static inline void
 fault_put(const struct fault_file *file, const char *octets, size_t length)
 {
@@ -373,6 +393,7 @@ static const struct disk_ops fault_ops = {
 	.close = fault_close,
 	.read_at = fault_read_at,
 	.write_at = fault_write_at,
+	.gather_at = fault_gather_at,
 	.sync_data = fault_sync_data,
 	.sync_directory = fault_sync_directory,
 	.truncate = fault_truncate,
