@@ -44,9 +44,13 @@ struct ctl_command {
 	const char *usage; /* the arguments: "add ADDRESS [--read-only] ..."; '\n' between forms */
 	const char *summary;
 	enum ctl_spool spool;
+	bool for_a_queue; /* a mail queue reads the exit code: where settings or spool cannot be used it
+			   * is EX_TEMPFAIL, as mail must not bounce for that */
 };
 
 extern const struct ctl_command ctl_user_command;
+extern const struct ctl_command ctl_deliver_command;
+extern const struct ctl_command ctl_quota_command;
 extern const struct ctl_command ctl_settings_command;
 extern const struct ctl_command ctl_tls_command;
 extern const struct ctl_command ctl_import_command;

@@ -15,6 +15,8 @@ static const struct ctl_command *const commands[] = {
 	&ctl_user_command,
 	&ctl_import_command,
 	&ctl_export_command,
+	&ctl_deliver_command,
+	&ctl_quota_command,
 	&ctl_list_command,
 	&ctl_show_command,
 	&ctl_verify_command,
@@ -105,7 +107,7 @@ run_command(const struct ctl_command *command, const struct invocation *in, int 
 	if (command->spool == CTL_WITHOUT_SPOOL)
 		return command->run(&ctl, argc, argv);
 	if (!settings_load(in->settings_path, stderr, &settings))
-		return EX_CONFIG;
+		return command->for_a_queue ? EX_TEMPFAIL : EX_CONFIG;
 	ctl.settings = settings;
 	ctl.maildrop_options = (struct maildrop_options){
 		.lock_timeout_ms = settings->lock_timeout_ms,
@@ -113,6 +115,8 @@ run_command(const struct ctl_command *command, const struct invocation *in, int 
 	};
 	code = command->spool == CTL_NEEDS_SETTINGS ? command->run(&ctl, argc, argv)
 						    : spool_open(&ctl, command->spool, &owned);
+	if (code != EX_OK && command->for_a_queue)
+		code = EX_TEMPFAIL;
 	if (code == EX_OK && command->spool != CTL_NEEDS_SETTINGS) {
 		code = command->run(&ctl, argc, argv);
 		disk_close_root(&ctl.disk);
