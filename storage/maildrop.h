@@ -64,6 +64,7 @@ struct maildrop {
 	uint64_t covers;       /* octets of the log that this snapshot knows */
 	uint64_t index_octets; /* of the index file that were read */
 	uint64_t inode;        /* of the log */
+	uint32_t links;        /* names it had: one, or more that a crash or a backup has left */
 };
 
 struct maildrop_options {

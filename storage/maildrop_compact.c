@@ -145,6 +145,27 @@ write_generation(
 	return error != 0 ? error : put_in_place(g, keep_as);
 }
 
+/* The name under which a log was made before it was linked (maildrop_append.c). */
+static bool
+is_passing_name(const char *name)
+{
+	return strncmp(name, "log.", 4) == 0 && strlen(name) == 12 &&
+		strspn(name + 4, "0123456789abcdef") == 8;
+}
+
+static int
+remove_passing_name(void *ctx, const char *name)
+{
+	const struct maildrop_files *f = ctx;
+	char path[LAYOUT_PATH_MAX];
+
+	if (!is_passing_name(name))
+		return 0;
+	layout_join(f->paths.directory, name, path);
+	disk_unlink(f->disk, path);
+	return 0;
+}
+
 /* From here on `f` is the new log.  An index that cannot be made is rebuilt by whoever comes next.
  */
 static int
@@ -154,6 +175,7 @@ adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 	int error = 0;
 
 	maildrop_unlock(f);
+	disk_list(f->disk, f->paths.directory, remove_passing_name, f);
 	f->log_fd = g->fd;
 	f->header = g->header;
 	f->end = (struct index_end){

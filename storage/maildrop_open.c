@@ -55,6 +55,7 @@ make_snapshot(struct messages *messages, const char *address, const struct log_h
 	m->covers = end->covers;
 	m->index_octets = end->octets;
 	m->inode = log->inode;
+	m->links = log->links;
 	memcpy(m->generation, header->generation, sizeof(m->generation));
 	*maildrop_out = m;
 	return 0;
@@ -265,8 +266,8 @@ maildrop_is_current(const struct disk *d, const struct maildrop *m)
 {
 	struct disk_status log;
 
-	return m->log_fd >= 0 && disk_status_of_file(d, m->log_fd, &log) == 0 && log.links > 0 &&
-		log.octets == m->covers;
+	return m->log_fd >= 0 && disk_status_of_file(d, m->log_fd, &log) == 0 &&
+		log.links == m->links && log.octets == m->covers;
 }
 
 size_t

@@ -325,6 +325,29 @@ many_messages(void **state)
 	free(uids);
 }
 
+/* A crash at the first delivery leaves the log with a second name.  A snapshot of it must not stay
+ * current for ever after the log was replaced, as its file then still has a name. */
+static void
+second_name_of_a_log_is_seen_through(void **state)
+{
+	struct maildrop *m;
+	char second[512];
+	uint64_t before;
+	uint64_t after;
+
+	(void)state;
+	deliver_many(3, 100);
+	spool_path(&spool, ALICE, "log.0123abcd", second, sizeof(second));
+	assert_int_equal(link(log_path, second), 0);
+	m = spool_open(&spool.disk, ALICE);
+	assert_true(maildrop_is_current(&spool.disk, m));
+	assert_int_equal(maildrop_compact(&spool.disk, ALICE, &spool_options, &before, &after), 0);
+	assert_false(maildrop_is_current(&spool.disk, m));
+	assert_int_equal(access(second, F_OK), -1);
+	maildrop_close(&spool.disk, m);
+	assert_whole();
+}
+
 int
 main(void)
 {
@@ -338,6 +361,7 @@ main(void)
 		TEST(holes_where_nobody_reads),
 		TEST(readers_wait_for_the_puncher),
 		TEST(many_messages),
+		TEST(second_name_of_a_log_is_seen_through),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
