@@ -154,25 +154,33 @@ was_committed(const struct entry *entries, size_t count, const struct maildrop *
 	return seen;
 }
 
-/* Entries behind the last mark are cut off or confirmed; *count is then that of the true ones. */
+/*
+ * Entries behind the last mark are cut off or confirmed; *count is then that of the true ones.
+ *
+ * The mark of a batch begins the write of the next one, so where that was torn the batch before it
+ * stands whole in front of the first damaged entry.  What lies behind it was never committed.
+ */
 static int
 settle(struct imported *i, const struct entry *entries, size_t *count, const struct maildrop *m)
 {
-	size_t sure = *count;
-	int error;
+	size_t all = *count;
+	size_t sure = all;
+	size_t intact;
+	int error = 0;
 
 	while (sure > 0 && !is_mark(&entries[sure - 1]))
 		sure--;
-	if (sure == *count)
-		return 0;
-	if (was_committed(entries + sure, *count - sure, m)) {
-		i->in_doubt = true;
+	intact = sure;
+	while (intact < all && entries[intact].uid != UID_DAMAGED)
+		intact++;
+	i->in_doubt = was_committed(entries + sure, intact - sure, m);
+	*count = i->in_doubt ? intact : sure;
+	i->octets = HEADER_OCTETS + *count * ENTRY_OCTETS;
+	if (*count < all)
+		error = disk_truncate(i->disk, i->fd, i->octets);
+	if (error == 0)
 		error = imported_confirm(i);
-		return error == 0 ? imported_save(i) : error;
-	}
-	*count = sure;
-	i->octets = HEADER_OCTETS + sure * ENTRY_OCTETS;
-	return disk_truncate(i->disk, i->fd, i->octets);
+	return error == 0 ? imported_save(i) : error;
 }
 
 static int

@@ -28,8 +28,9 @@
  *
  * A file of another uid-validity belongs to a maildrop that was removed and is replaced.  One whose
  * header is damaged is refused: without it all messages would come again.  A damaged entry behind
- * the last mark was torn by a crash, so its batch was not committed; one before it costs what it
- * said.
+ * the last mark was torn by a crash: it, and all behind it, was not committed; what stands between
+ * the mark and it may have been (the next mark may be what was torn), and is asked for as above. A
+ * damaged entry before the last mark costs what it said.
  */
 #ifndef STORAGE_CONVERT_IMPORTED_H
 #define STORAGE_CONVERT_IMPORTED_H
