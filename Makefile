@@ -78,6 +78,10 @@ SUPPORT_OBJECTS := $(SUPPORT_SOURCES:%.c=$(BUILD)/%.o)
 TEST_TOOLS := $(BUILD)/tests/transcripts/play $(BUILD)/tests/tools/fill
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
 TEST_TOOLS += $(CRASH_SOURCES:%.c=$(BUILD)/%) $(BUILD)/tests/cost/sessions
+FAULT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/faults/*.c))
+FAULT_WRAPPED := malloc calloc realloc reallocarray strdup free mdb_env_create mdb_env_open \
+                 mdb_dbi_open mdb_txn_begin mdb_txn_commit mdb_txn_renew mdb_get mdb_put mdb_del \
+                 mdb_cursor_open mdb_cursor_get
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
@@ -108,7 +112,13 @@ $(UNITS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
 $(BUILD)/tests/unit/test_histogram: $(BUILD)/bench/load/histogram.o
 $(BUILD)/tests/unit/test_mix: $(BUILD)/bench/load/mix.o $(BUILD)/bench/load/client.o
 
-units: $(UNITS) $(TEST_TOOLS)	## build the unit tests and test tools
+# Allocations and LMDB go through the wrappers of tests/faults.
+$(BUILD)/tests/faults/faults: $(FAULT_OBJECTS) $(BUILD)/libhouse.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) $(FAULT_WRAPPED:%=-Wl,--wrap=%) -o $@ $^ \
+	  -lcmocka $(LDLIBS_ALL)
+
+units: $(UNITS) $(TEST_TOOLS) $(BUILD)/tests/faults/faults	## build the unit tests and test tools
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
 	$(call say,LINK,$@)

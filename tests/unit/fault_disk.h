@@ -44,13 +44,33 @@ struct fault_name {
 	unsigned number;
 };
 
+/* Calls to a disk, by what they do. */
+enum fault_kind {
+	FAULT_OPEN = 1 << 0,
+	FAULT_READ = 1 << 1,
+	FAULT_WRITE = 1 << 2,
+	FAULT_SYNC = 1 << 3,
+	FAULT_SYNC_DIRECTORY = 1 << 4,
+	FAULT_TRUNCATE = 1 << 5,
+	FAULT_PUNCH = 1 << 6,
+	FAULT_STATUS = 1 << 7,
+	FAULT_LOCK = 1 << 8,
+	FAULT_MAKE_DIRECTORY = 1 << 9,
+	FAULT_RENAME = 1 << 10,
+	FAULT_LINK = 1 << 11,
+	FAULT_UNLINK = 1 << 12,
+	FAULT_LIST = 1 << 13,
+};
+
 struct fault_disk {
 	struct disk disk; /* hand this out */
 	struct disk host;
-	unsigned calls;
+	unsigned calls;   /* of the kinds that are meant */
 	unsigned fail_at; /* this call fails, counted from 1; 0: none */
+	unsigned kinds;   /* enum fault_kind bits; all, if not set otherwise after fault_init() */
 	int error;
-	bool dies; /* and so do all that follow */
+	bool is_sticky; /* and so do all of these kinds that follow */
+	bool dies;      /* and so do all that follow */
 	bool was_hit;
 	struct fault_file files[FAULT_FILES_MAX];
 	unsigned file_count;
@@ -67,12 +87,15 @@ fault_of(const struct disk *d)
 
 /* Every call that may fail asks here first. */
 static inline int
-fault_next(const struct disk *d)
+fault_next(const struct disk *d, enum fault_kind kind)
 {
 	struct fault_disk *f = fault_of(d);
+	bool is_meant = (f->kinds & kind) != 0;
 
-	if (f->was_hit && f->dies)
+	if (f->was_hit && (f->dies || (f->is_sticky && is_meant)))
 		return f->error;
+	if (!is_meant)
+		return 0;
 	f->calls++;
 	if (f->calls != f->fail_at)
 		return 0;
@@ -140,7 +163,7 @@ fault_open(const struct disk *d, const char *path, int flags, mode_t mode)
 {
 	struct fault_disk *f = fault_of(d);
 	struct disk_status status;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_OPEN);
 	bool is_new;
 	int fd;
 
@@ -170,7 +193,7 @@ fault_close(const struct disk *d, int fd)
 static inline ssize_t
 fault_read_at(const struct disk *d, int fd, void *to, size_t size, uint64_t offset)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_READ);
 
 	return error != 0 ? error : disk_read_at(&fault_of(d)->host, fd, to, size, offset);
 }
@@ -181,7 +204,7 @@ fault_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
 {
 	struct fault_disk *f = fault_of(d);
 	bool was_hit = f->was_hit;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_WRITE);
 
 	if (error != 0 && (was_hit || from.length < 2))
 		return error;
@@ -199,7 +222,7 @@ fault_gather_at(
 {
 	struct fault_disk *f = fault_of(d);
 	bool was_hit = f->was_hit;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_WRITE);
 	ssize_t put = 0;
 
 	if (error != 0 && was_hit)
@@ -236,7 +259,7 @@ fault_sync_data(const struct disk *d, int fd)
 {
 	struct fault_file *file = fault_file(fault_of(d), fd, true);
 	bool was_hit = fault_of(d)->was_hit;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_SYNC);
 
 	if (error != 0) {
 		if (!was_hit && !fault_of(d)->dies)
@@ -264,7 +287,7 @@ fault_sync_directory(const struct disk *d, const char *path)
 {
 	struct fault_disk *f = fault_of(d);
 	unsigned kept = 0;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_SYNC_DIRECTORY);
 
 	if (error != 0)
 		return error;
@@ -279,7 +302,7 @@ fault_sync_directory(const struct disk *d, const char *path)
 static inline int
 fault_truncate(const struct disk *d, int fd, uint64_t octets)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_TRUNCATE);
 
 	if (error != 0)
 		return error;
@@ -290,7 +313,7 @@ fault_truncate(const struct disk *d, int fd, uint64_t octets)
 static inline int
 fault_punch(const struct disk *d, int fd, uint64_t offset, uint64_t length)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_PUNCH);
 
 	if (error != 0)
 		return error;
@@ -301,7 +324,7 @@ fault_punch(const struct disk *d, int fd, uint64_t offset, uint64_t length)
 static inline int
 fault_status_of_file(const struct disk *d, int fd, struct disk_status *status_out)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_STATUS);
 
 	return error != 0 ? error : disk_status_of_file(&fault_of(d)->host, fd, status_out);
 }
@@ -309,7 +332,7 @@ fault_status_of_file(const struct disk *d, int fd, struct disk_status *status_ou
 static inline int
 fault_status_of_path(const struct disk *d, const char *path, struct disk_status *status_out)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_STATUS);
 
 	return error != 0 ? error : disk_status_of_path(&fault_of(d)->host, path, status_out);
 }
@@ -317,7 +340,7 @@ fault_status_of_path(const struct disk *d, const char *path, struct disk_status 
 static inline int
 fault_try_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_LOCK);
 
 	return error != 0 ? error : disk_try_lock(&fault_of(d)->host, fd, byte, kind);
 }
@@ -325,7 +348,7 @@ fault_try_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind)
 static inline int
 fault_make_directory(const struct disk *d, const char *path, mode_t mode)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_MAKE_DIRECTORY);
 
 	if (error == 0)
 		error = disk_make_directory(&fault_of(d)->host, path, mode);
@@ -337,7 +360,7 @@ fault_make_directory(const struct disk *d, const char *path, mode_t mode)
 static inline int
 fault_rename(const struct disk *d, const char *from, const char *to)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_RENAME);
 
 	if (error != 0)
 		return error;
@@ -348,7 +371,7 @@ fault_rename(const struct disk *d, const char *from, const char *to)
 static inline int
 fault_link(const struct disk *d, const char *from, const char *to)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_LINK);
 
 	if (error == 0)
 		error = disk_link(&fault_of(d)->host, from, to);
@@ -361,7 +384,7 @@ static inline int
 fault_unlink(const struct disk *d, const char *path)
 {
 	struct disk_status status;
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_UNLINK);
 
 	if (error == 0)
 		error = disk_status_of_path(&fault_of(d)->host, path, &status);
@@ -374,7 +397,7 @@ fault_unlink(const struct disk *d, const char *path)
 static inline int
 fault_remove_directory(const struct disk *d, const char *path)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_UNLINK);
 
 	return error != 0 ? error : disk_remove_directory(&fault_of(d)->host, path);
 }
@@ -383,7 +406,7 @@ static inline int
 fault_list(
 	const struct disk *d, const char *path, int (*each)(void *ctx, const char *name), void *ctx)
 {
-	int error = fault_next(d);
+	int error = fault_next(d, FAULT_LIST);
 
 	return error != 0 ? error : disk_list(&fault_of(d)->host, path, each, ctx);
 }
@@ -416,6 +439,7 @@ fault_init(struct fault_disk *f, const struct disk *host, unsigned fail_at, int 
 	*f = (struct fault_disk){
 		.host = *host,
 		.fail_at = fail_at,
+		.kinds = ~0u,
 		.error = error,
 		.dies = dies,
 	};

@@ -1,0 +1,594 @@
+/*
+ * scenarios.c - what is done while something fails, and what was said about it.
+ */
+#include "io/base/must.h"
+#include "storage/accounts.h"
+#include "storage/convert/import.h"
+#include "tests/faults/stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+int
+stage_deliver(struct stage *s, struct model *m, unsigned first, unsigned last, bool with_ids)
+{
+	char text[MODEL_TEXT_MAX];
+	uint32_t uids[MODEL_MESSAGES];
+	struct maildrop_writer *w;
+	int error = maildrop_writer_open(s->disk, m->address, &spool_options, 0, &w);
+
+	if (error != 0) {
+		model_delivered(m, first, last, NULL, error);
+		return error;
+	}
+	for (unsigned n = first; error == 0 && n <= last; n++) {
+		struct maildrop_delivery delivery = { .arrived_at = n };
+		char id[32];
+
+		snprintf(id, sizeof(id), "imported-%u", n);
+		if (with_ids)
+			delivery.unique_id = id;
+		error = maildrop_writer_begin(w, &delivery);
+		if (error == 0)
+			error = maildrop_writer_text(w, span_of(text, model_text(n, text)));
+		else
+			break;
+		if (error == 0)
+			error = maildrop_writer_end(w, &uids[n - first]);
+	}
+	if (error == 0)
+		error = maildrop_writer_commit(w);
+	model_delivered(m, first, last, uids, error);
+	if (error == 0)
+		m->uid_validity = maildrop_writer_uid_validity(w);
+	maildrop_writer_close(w);
+	return error;
+}
+
+static void delete (struct stage *s, struct model *m, const unsigned *numbers, unsigned count)
+{
+	uint32_t uids[MODEL_MESSAGES];
+	uint32_t uid_count = 0;
+	uint32_t removed = 0;
+	int error;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (m->fate[numbers[i]] == THERE)
+			uids[uid_count++] = m->uid[numbers[i]];
+	}
+	error = maildrop_commit(s->disk, m->address, &spool_options, uids, uid_count, &removed);
+	if (error == 0)
+		assert_int_equal(removed, uid_count);
+	model_deleted(m, numbers, count, error);
+}
+
+#define DELETE(s, m, ...)                                                                          \
+	delete (s, m, (const unsigned[]){ __VA_ARGS__ },                                           \
+		array_count(((const unsigned[]){ __VA_ARGS__ })))
+
+/* A login: what it shows is right, or it shows nothing. */
+static void
+look(struct stage *s, struct model *m)
+{
+	struct maildrop *drop;
+	int error = maildrop_open(s->disk, m->address, &spool_options, &drop);
+	uint32_t expected = 0;
+	uint32_t in_doubt = 0;
+
+	m->failed |= error != 0;
+	if (error != 0)
+		return;
+	for (unsigned n = 0; n < MODEL_MESSAGES; n++) {
+		expected += m->fate[n] == THERE;
+		in_doubt += m->fate[n] == UNKNOWN;
+	}
+	assert_true(drop->count >= expected && drop->count <= expected + in_doubt);
+	maildrop_close(s->disk, drop);
+}
+
+static void
+reclaim(struct stage *s, struct model *m)
+{
+	m->failed |= maildrop_reclaim(s->disk, m->address, &spool_options) != 0;
+}
+
+static void
+compact(struct stage *s, struct model *m)
+{
+	uint64_t before;
+	uint64_t after;
+
+	m->failed |= maildrop_compact(s->disk, m->address, &spool_options, &before, &after) != 0;
+}
+
+static void
+index_path(const struct stage *s, char path[512])
+{
+	spool_path(&s->spool, s->alice.address, "index", path, 512);
+}
+
+/* ---- deliveries ---------------------------------------------------------------------------- */
+
+static void
+nothing(struct stage *s)
+{
+	(void)s;
+}
+
+static void
+some_mail(struct stage *s)
+{
+	assert_int_equal(stage_deliver(s, &s->alice, 0, 3, false), 0);
+	assert_int_equal(stage_deliver(s, &s->alice, 4, 5, true), 0);
+	assert_int_equal(stage_deliver(s, &s->bob, 0, 1, false), 0);
+}
+
+static void
+deliver_first(struct stage *s)
+{
+	stage_deliver(s, &s->alice, 0, 0, false);
+}
+
+static void
+deliver_more(struct stage *s)
+{
+	stage_deliver(s, &s->alice, 10, 13, false);
+	stage_deliver(s, &s->alice, 14, 15, true);
+}
+
+static void
+deliver_to_several(struct stage *s)
+{
+	stage_deliver(s, &s->alice, 10, 10, false);
+	stage_deliver(s, &s->bob, 10, 10, false);
+	stage_deliver(s, &s->alice, 11, 11, false);
+}
+
+/* ---- deletions and what follows them ------------------------------------------------------- */
+
+static void
+delete_some(struct stage *s)
+{
+	DELETE(s, &s->alice, 0, 2, 5);
+	look(s, &s->alice);
+	stage_deliver(s, &s->alice, 10, 10, false);
+}
+
+static void
+dead_mail(struct stage *s)
+{
+	some_mail(s);
+	assert_int_equal(stage_deliver(s, &s->alice, 19, 19, false), 0);
+	DELETE(s, &s->alice, 3, 19);
+}
+
+static void
+reclaim_holes(struct stage *s)
+{
+	reclaim(s, &s->alice);
+	stage_deliver(s, &s->alice, 10, 10, false);
+}
+
+static void
+all_dead(struct stage *s)
+{
+	some_mail(s);
+	DELETE(s, &s->alice, 0, 1, 2, 3, 4, 5);
+}
+
+static void
+reclaim_all(struct stage *s)
+{
+	reclaim(s, &s->alice);
+	look(s, &s->alice);
+	stage_deliver(s, &s->alice, 10, 10, false);
+}
+
+/* More than a megabyte, most of it dead. */
+static void
+mostly_dead(struct stage *s)
+{
+	char *large = malloc(1200000);
+	struct maildrop_writer *w;
+	uint32_t removed;
+	uint32_t uid;
+
+	assert_non_null(large);
+	memset(large, 'x', 1200000);
+	some_mail(s);
+	assert_int_equal(maildrop_writer_open(s->disk, s->alice.address, &spool_options, 0, &w), 0);
+	uid = spool_add(w, large, 1200000, NULL, 0);
+	assert_int_equal(maildrop_writer_commit(w), 0);
+	maildrop_writer_close(w);
+	assert_int_equal(
+		maildrop_commit(s->disk, s->alice.address, &spool_options, &uid, 1, &removed), 0);
+	s->alice.next_uid = uid + 1;
+	free(large);
+}
+
+static void
+compact_twice(struct stage *s)
+{
+	compact(s, &s->alice);
+	stage_deliver(s, &s->alice, 10, 10, true);
+	compact(s, &s->alice);
+	look(s, &s->alice);
+}
+
+static void
+whole_life(struct stage *s)
+{
+	struct model *m = &s->alice;
+
+	stage_deliver(s, m, 0, 0, false);
+	stage_deliver(s, m, 1, 5, false);
+	DELETE(s, m, 0, 2, 3);
+	reclaim(s, m);
+	stage_deliver(s, m, 6, 7, true);
+	compact(s, m);
+	stage_deliver(s, m, 8, 8, false);
+	look(s, m);
+	DELETE(s, m, 1, 4, 5, 6, 7, 8);
+	reclaim(s, m);
+	stage_deliver(s, m, 9, 12, false);
+	DELETE(s, m, 10);
+	look(s, m);
+}
+
+/* ---- the index ----------------------------------------------------------------------------- */
+
+static void
+lose_index(struct stage *s)
+{
+	char path[512];
+
+	dead_mail(s);
+	index_path(s, path);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* As a crash leaves it: the last commit is in the log only. */
+static void
+index_behind(struct stage *s)
+{
+	char path[512];
+	struct stat st;
+
+	some_mail(s);
+	index_path(s, path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(stage_deliver(s, &s->alice, 10, 11, false), 0);
+	assert_int_equal(truncate(path, st.st_size), 0);
+}
+
+static void
+damage_index(struct stage *s)
+{
+	char path[512];
+	int fd;
+
+	some_mail(s);
+	index_path(s, path);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "damage", 6, 64 + 70), 6);
+	close(fd);
+}
+
+static void
+look_and_deliver(struct stage *s)
+{
+	look(s, &s->alice);
+	stage_deliver(s, &s->alice, 20, 20, false);
+	look(s, &s->alice);
+}
+
+/* ---- repair -------------------------------------------------------------------------------- */
+
+static void
+damage_log(struct stage *s)
+{
+	struct maildrop *drop;
+	char path[512];
+	char octet;
+	int fd;
+
+	some_mail(s);
+	drop = spool_open(s->disk, s->alice.address);
+	spool_path(&s->spool, s->alice.address, "log", path, sizeof(path));
+	fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, &octet, 1, (off_t)drop->entries[1].wire_offset + 20), 1);
+	octet ^= 1;
+	assert_int_equal(pwrite(fd, &octet, 1, (off_t)drop->entries[1].wire_offset + 20), 1);
+	close(fd);
+	maildrop_close(s->disk, drop);
+	s->alice.fate[1] = GONE; /* to be given up, and nothing but it */
+}
+
+static void
+hear_nothing(void *ctx, uint64_t offset, const char *text)
+{
+	(void)ctx;
+	(void)offset;
+	(void)text;
+}
+
+static int
+repair_alice(struct stage *s)
+{
+	return maildrop_repair(s->disk, s->alice.address, &spool_options, hear_nothing, NULL);
+}
+
+static void
+repair(struct stage *s)
+{
+	s->alice.failed |= repair_alice(s) != 0;
+}
+
+static void
+repair_again(struct stage *s)
+{
+	assert_int_equal(repair_alice(s), 0);
+}
+
+/* ---- import -------------------------------------------------------------------------------- */
+
+static void
+write_source(const struct stage *s, const char *folder, unsigned n)
+{
+	char path[256];
+	char text[MODEL_TEXT_MAX];
+	size_t length = model_text(n, text);
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", s->source, folder);
+	mkdir(path, 0700);
+	if (n == MODEL_MESSAGES)
+		return;
+	snprintf(path, sizeof(path), "%s/%s/%u.M1P1.host:2,S", s->source, folder, 1000000000 + n);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(fd, text, length), length);
+	close(fd);
+}
+
+static void
+a_source(struct stage *s)
+{
+	mkdir(s->source, 0700);
+	write_source(s, "new", MODEL_MESSAGES);
+	write_source(s, "tmp", MODEL_MESSAGES);
+	for (unsigned n = 20; n < 26; n++)
+		write_source(s, "cur", n);
+}
+
+static void
+a_source_and_mail(struct stage *s)
+{
+	some_mail(s);
+	a_source(s);
+}
+
+static int
+import_source_once(struct stage *s)
+{
+	const struct source_options source_options = { .lock_timeout_ms = 1000 };
+	const struct import_options options = { .maildrop = spool_options };
+	struct import_counts counts = { 0 };
+	struct source *source;
+	int error = source_open_maildir(s->source, &source_options, &source);
+
+	if (error != 0)
+		return error;
+	error = import_source(s->disk, s->alice.address, source, &options, &counts);
+	source_close(source);
+	return error != 0 ? error : counts.damaged > 0 ? -EIO : 0;
+}
+
+static void
+import_mail(struct stage *s)
+{
+	int error = import_source_once(s);
+
+	model_delivered(&s->alice, 20, 25, NULL, error);
+	/* what could not be read is left out, the rest goes on */
+	for (unsigned n = 20; error != 0 && n < 26; n++)
+		s->alice.together[n] = s->alice.steps++;
+}
+
+/* Whatever the first import came to, a second one brings what is missing, and nothing twice. */
+static void
+import_again(struct stage *s)
+{
+	assert_int_equal(import_source_once(s), 0);
+	model_delivered(&s->alice, 20, 25, NULL, 0);
+}
+
+/* ---- uids, and the end --------------------------------------------------------------------- */
+
+static void
+reserve(struct stage *s)
+{
+	int error = maildrop_reserve_uids(s->disk, s->alice.address, &spool_options, 1000);
+
+	s->alice.failed |= error != 0;
+	if (error == 0)
+		s->alice.next_uid = 1000;
+	stage_deliver(s, &s->alice, 10, 10, false);
+}
+
+static void
+remove_maildrop(struct stage *s)
+{
+	unsigned all[MODEL_MESSAGES];
+	int error = maildrop_remove(s->disk, s->alice.address, &spool_options);
+
+	for (unsigned n = 0; n < MODEL_MESSAGES; n++)
+		all[n] = n;
+	model_deleted(&s->alice, all, MODEL_MESSAGES, error);
+	s->alice.may_be_another = true;
+}
+
+/* What a removal that failed has left is no maildrop that could be opened: the log is still there,
+ * and all in it, or it is removed. */
+static void
+remove_again(struct stage *s)
+{
+	assert_int_equal(maildrop_remove(s->disk, s->alice.address, &spool_options), 0);
+	for (unsigned n = 0; n < MODEL_MESSAGES; n++)
+		s->alice.fate[n] = s->alice.fate[n] == NOT_YET ? NOT_YET : GONE;
+}
+
+/* ---- accounts ------------------------------------------------------------------------------ */
+
+static struct account
+account_of(const char *address, uint64_t quota)
+{
+	struct account account = { .enabled = true, .quota_octets = quota };
+
+	snprintf(account.address, sizeof(account.address), "%s", address);
+	snprintf(account.password_hash, sizeof(account.password_hash), "{PLAIN}" STAGE_SECRET);
+	return account;
+}
+
+static int
+add_account(const struct stage *s, const struct account *account)
+{
+	struct accounts *a;
+	int error = accounts_open(s->accounts, ACCOUNTS_WRITE, &a);
+
+	if (error != 0)
+		return error;
+	error = accounts_add(a, account);
+	accounts_close(a);
+	return error;
+}
+
+void
+stage_add_accounts(struct stage *s)
+{
+	const struct account alice = account_of(s->alice.address, 1);
+	const struct account bob = account_of(s->bob.address, 1);
+
+	assert_int_equal(add_account(s, &alice), 0);
+	assert_int_equal(add_account(s, &bob), 0);
+}
+
+static int
+next_account(void *ctx, struct account *account_out)
+{
+	unsigned *left = ctx;
+	char address[64];
+
+	if (*left == 0)
+		return 0;
+	snprintf(address, sizeof(address), "user%u@example.org", (*left)--);
+	*account_out = account_of(address, 3);
+	return 1;
+}
+
+/* `quota`: of the account, that tells which of its versions it is. */
+static int
+find_quota(struct accounts *a, const char *address, uint64_t *quota_out)
+{
+	struct accounts_reader *r;
+	struct account account;
+	int error = accounts_reader_open(a, &r);
+
+	if (error != 0)
+		return error;
+	error = accounts_find(r, span_of_string(address), &account);
+	if (error == 0)
+		*quota_out = account.quota_octets;
+	accounts_reader_close(r);
+	return error;
+}
+
+static bool added, replaced, removed, loaded;
+
+static void
+change_accounts(struct stage *s)
+{
+	const struct account alice = account_of(s->alice.address, 2);
+	const struct account carol = account_of("carol@example.org", 1);
+	unsigned left = 20;
+	uint64_t count = 0;
+	uint64_t quota = 0;
+	struct accounts *a;
+	int error;
+
+	added = replaced = removed = loaded = false;
+	if (accounts_open(s->accounts, ACCOUNTS_WRITE, &a) != 0) {
+		s->failed = true;
+		return;
+	}
+	added = accounts_add(a, &carol) == 0;
+	replaced = accounts_replace(a, &alice) == 0;
+	error = find_quota(a, s->alice.address, &quota);
+	assert_int_not_equal(error, -ENOENT); /* a fault is no missing account */
+	assert_true(error != 0 || quota == (replaced ? 2 : 1));
+	removed = accounts_remove(a, span_of_string(s->bob.address)) == 0;
+	loaded = accounts_load(a, next_account, &left, &count) == 0;
+	s->failed = !added || !replaced || !removed || !loaded || error != 0;
+	accounts_close(a);
+}
+
+/* Each change is there or it is not, as it was said. */
+static void
+check_accounts(struct stage *s)
+{
+	struct accounts *a;
+	uint64_t quota = 0;
+	char address[64];
+
+	assert_int_equal(accounts_open(s->accounts, ACCOUNTS_WRITE, &a), 0);
+	assert_int_equal(find_quota(a, "carol@example.org", &quota), added ? 0 : -ENOENT);
+	assert_int_equal(find_quota(a, s->alice.address, &quota), 0);
+	assert_int_equal(quota, replaced ? 2 : 1);
+	assert_int_equal(find_quota(a, s->bob.address, &quota), removed ? -ENOENT : 0);
+	for (unsigned i = 1; i <= 20; i++) {
+		snprintf(address, sizeof(address), "user%u@example.org", i);
+		assert_int_equal(find_quota(a, address, &quota), loaded ? 0 : -ENOENT);
+	}
+	accounts_close(a);
+}
+
+static void
+mail_and_accounts(struct stage *s)
+{
+	some_mail(s);
+	stage_add_accounts(s);
+}
+
+static void
+a_session_on_a_lost_index(struct stage *s)
+{
+	lose_index(s);
+	stage_add_accounts(s);
+}
+
+const struct scenario scenarios[] = {
+	{ "the first delivery", nothing, deliver_first, NULL },
+	{ "deliveries", some_mail, deliver_more, NULL },
+	{ "deliveries to several", some_mail, deliver_to_several, NULL },
+	{ "a deletion", some_mail, delete_some, NULL },
+	{ "holes", dead_mail, reclaim_holes, NULL },
+	{ "a fresh log when all is gone", all_dead, reclaim_all, NULL },
+	{ "a compaction when most is gone", mostly_dead, reclaim_holes, NULL },
+	{ "compactions", dead_mail, compact_twice, NULL },
+	{ "a whole life", nothing, whole_life, NULL },
+	{ "the index is lost", lose_index, look_and_deliver, NULL },
+	{ "the index is behind", index_behind, look_and_deliver, NULL },
+	{ "the index is damaged", damage_index, look_and_deliver, NULL },
+	{ "a repair", damage_log, repair, repair_again },
+	{ "a first import", a_source, import_mail, import_again },
+	{ "an import", a_source_and_mail, import_mail, import_again },
+	{ "uids are reserved", some_mail, reserve, NULL },
+	{ "a removal", some_mail, remove_maildrop, remove_again },
+	{ "accounts", stage_add_accounts, change_accounts, check_accounts },
+	{ "a POP3 session", mail_and_accounts, stage_pop3, NULL },
+	{ "a POP3 session that finds no index", a_session_on_a_lost_index, stage_pop3, NULL },
+};
+const size_t scenario_count = array_count(scenarios);
