@@ -4,6 +4,8 @@
 #include "io/base/must.h"
 #include "storage/accounts.h"
 #include "storage/convert/import.h"
+#include "storage/desk.h"
+#include "storage/draft.h"
 #include "tests/faults/stage.h"
 
 #include <errno.h>
@@ -146,6 +148,98 @@ deliver_to_several(struct stage *s)
 	stage_deliver(s, &s->alice, 10, 10, false);
 	stage_deliver(s, &s->bob, 10, 10, false);
 	stage_deliver(s, &s->alice, 11, 11, false);
+}
+
+/* ---- the desk ------------------------------------------------------------------------------ */
+
+/* Message n as it comes in by LMTP; a large one does not fit and is spilled. */
+static int
+fill_draft(struct draft *draft, unsigned n, bool is_wire)
+{
+	char text[MODEL_TEXT_MAX];
+	size_t length = model_text(n, text);
+	struct span left = span_after(span_of(text, length), strcspn(text, "\n") + 1);
+	int error;
+
+	if (is_wire) { /* behind the blank line stands the only dot */
+		memmove(text + length - left.length + 3, left.at + 2, left.length - 2);
+		text[length - left.length + 2] = '.';
+		left.length++;
+	}
+	do {
+		error = is_wire ? draft_put_wire(draft, &left) : draft_put_text(draft, &left);
+		if (error == -EAGAIN)
+			error = draft_spill(draft);
+	} while (error == 0 && left.length > 0);
+	while (error == 0 && (error = draft_end(draft)) == -EAGAIN)
+		error = draft_spill(draft);
+	return error;
+}
+
+static struct desk_delivery
+delivery_of(const struct draft *draft, const struct model *m, unsigned n)
+{
+	static char heads[MODEL_MESSAGES][32];
+
+	snprintf(heads[n], sizeof(heads[n]), "Subject: %u\r\n", n);
+	return (struct desk_delivery){
+		.address = m->address,
+		.draft = draft,
+		.head = span_of_string(heads[n]),
+		.arrived_at = n,
+	};
+}
+
+/* Three for alice in one batch, one of them over quota, and two of them for bob as well. */
+static void
+deliver_drafts(struct stage *s, struct draft *const drafts[3])
+{
+	struct desk_delivery alice[3];
+	struct desk_delivery bob[2];
+
+	for (unsigned i = 0; i < 3; i++) {
+		alice[i] = delivery_of(drafts[i], &s->alice, 10 + i);
+		alice[i].next = i < 2 ? &alice[i + 1] : NULL;
+	}
+	alice[2].quota_messages = 1;
+	for (unsigned i = 0; i < 2; i++) {
+		bob[i] = delivery_of(drafts[i], &s->bob, 10 + i);
+		bob[i].next = i < 1 ? &bob[i + 1] : NULL;
+	}
+	desk_deliver(s->disk, &spool_options, alice);
+	desk_deliver(s->disk, &spool_options, bob);
+	for (unsigned i = 0; i < 2; i++) {
+		model_delivered(&s->alice, 10 + i, 10 + i, &alice[i].uid, alice[i].error);
+		model_delivered(&s->bob, 10 + i, 10 + i, &bob[i].uid, bob[i].error);
+	}
+	assert_int_not_equal(alice[2].error, 0);
+	s->failed |= alice[2].error != -EDQUOT;
+}
+
+static void
+deliver_by_desk(struct stage *s)
+{
+	const struct draft_options options = {
+		.drafts_max = 3,
+		.blocks_max = 6,
+		.memory_octets_max = 2 * DRAFT_BLOCK_OCTETS,
+	};
+	struct draft *drafts[3] = { NULL };
+	struct draft_pool pool;
+	int error = 0;
+
+	draft_pool_init(&pool, s->disk, &options);
+	for (unsigned i = 0; error == 0 && i < 3; i++) {
+		drafts[i] = draft_begin(&pool);
+		error = drafts[i] == NULL ? -ENOMEM : fill_draft(drafts[i], 10 + i, i != 0);
+	}
+	s->failed |= error != 0;
+	if (error == 0)
+		deliver_drafts(s, drafts);
+	for (unsigned i = 0; i < 3; i++)
+		if (drafts[i] != NULL)
+			draft_free(drafts[i]);
+	draft_pool_destroy(&pool);
 }
 
 /* ---- deletions and what follows them ------------------------------------------------------- */
@@ -573,6 +667,7 @@ const struct scenario scenarios[] = {
 	{ "the first delivery", nothing, deliver_first, NULL },
 	{ "deliveries", some_mail, deliver_more, NULL },
 	{ "deliveries to several", some_mail, deliver_to_several, NULL },
+	{ "deliveries by the desk", some_mail, deliver_by_desk, NULL },
 	{ "a deletion", some_mail, delete_some, NULL },
 	{ "holes", dead_mail, reclaim_holes, NULL },
 	{ "a fresh log when all is gone", all_dead, reclaim_all, NULL },
