@@ -118,7 +118,11 @@ $(BUILD)/tests/faults/faults: $(FAULT_OBJECTS) $(BUILD)/libhouse.a
 	$(Q)$(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) $(FAULT_WRAPPED:%=-Wl,--wrap=%) -o $@ $^ \
 	  -lcmocka $(LDLIBS_ALL)
 
-units: $(UNITS) $(TEST_TOOLS) $(BUILD)/tests/faults/faults	## build the unit tests and test tools
+$(BUILD)/tests/damage/bits: $(BUILD)/tests/damage/bits.o $(BUILD)/libhouse.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
+
+units: $(UNITS) $(TEST_TOOLS) $(BUILD)/tests/faults/faults $(BUILD)/tests/damage/bits	## build the unit tests and test tools
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
 	$(call say,LINK,$@)
