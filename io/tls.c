@@ -254,6 +254,7 @@ tls_put_output(struct WOLFSSL *ssl, char *octets, int length, void *session)
 		return WOLFSSL_CBIO_ERR_GENERAL;
 	memcpy(t->output + t->output_end, octets, (size_t)length);
 	t->output_end += (uint32_t)length;
+	t->has_answered = true;
 	return length;
 }
 
@@ -268,6 +269,26 @@ tls_sent(struct tls *t, size_t octets)
 
 /* ---- the handshake ------------------------------------------------------------------------- */
 
+/* handshake_failure, in clear.  For a few faults of a ClientHello wolfSSL has no word. */
+static void
+refuse_hello(struct tls *t)
+{
+	char alert[] = { 21, 3, 3, 0, 2, 2, 40 };
+
+	if (!t->has_answered)
+		(void)tls_put_output(NULL, alert, sizeof(alert), t);
+}
+
+/* Without a common group wolfSSL 5.5.4 asks for another ClientHello, to no end, or takes one that the
+ * client has not named.  What is right is an alert (RFC 8446, section 4.1.1). */
+static int
+refuse_groups(struct tls *t)
+{
+	tls_fail(t, TLS_FAILURE_CIPHER);
+	refuse_hello(t);
+	return -EPROTO;
+}
+
 static int
 begin(struct tls *t)
 {
@@ -276,6 +297,8 @@ begin(struct tls *t)
 	struct tls_hello hello;
 
 	tls_hello_read(record, &hello);
+	if (hello.lacks_groups)
+		return refuse_groups(t);
 	t->ssl = wolfSSL_new(x->contexts[tls_credentials_choose(x->credentials, &hello)]);
 	if (t->ssl == NULL) {
 		tls_fail(t, TLS_FAILURE_MEMORY);
@@ -329,6 +352,7 @@ tls_handshake(struct tls *t)
 		return 0;
 	}
 	tls_fail(t, failure_of(error));
+	refuse_hello(t);
 	return -EPROTO;
 }
 

@@ -102,7 +102,8 @@ struct tls {
 	struct tls_facts facts;
 	uint8_t failure; /* enum tls_failure */
 	bool is_handshaking;
-	bool is_counted; /* among the context's handshakes under way */
+	bool is_counted;   /* among the context's handshakes under way */
+	bool has_answered; /* to the ClientHello */
 	bool has_said_goodbye;
 	bool kernel_refused;
 	bool wants_octets; /* once the output has gone: the kernel may take over first */

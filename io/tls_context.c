@@ -112,17 +112,12 @@ static bool
 set_up(struct tls_context *x, const struct tls_credentials *c, const struct tls_identity *i,
 	WOLFSSL_CTX *ctx)
 {
-	int groups[] = { WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1 };
-
-	for (size_t g = 0; g < array_count(groups); g++)
-		if (wolfSSL_CTX_UseSupportedCurve(ctx, (word16)groups[g]) != WOLFSSL_SUCCESS)
-			return false;
 	wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
 	wolfSSL_CTX_SetIORecv(ctx, tls_get_input);
 	wolfSSL_CTX_SetIOSend(ctx, tls_put_output);
 	return wolfSSL_CTX_SetMinVersion(ctx, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_cipher_list(ctx, ciphers(x)) == WOLFSSL_SUCCESS &&
-		wolfSSL_CTX_set_groups(ctx, groups, array_count(groups)) == WOLFSSL_SUCCESS &&
+		wolfSSL_CTX_set1_curves_list(ctx, TLS_GROUP_NAMES) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_TicketEncCb(ctx, ticket_called) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_TicketEncCtx(ctx, x) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_TicketHint(ctx, TLS_TICKET_EPOCH_S) == WOLFSSL_SUCCESS &&

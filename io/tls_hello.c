@@ -6,6 +6,8 @@
  */
 #include "io/tls_hello.h"
 
+#include "io/base/must.h"
+
 #include <errno.h>
 
 #define RECORD_FIRST          20u /* change_cipher_spec */
@@ -13,6 +15,7 @@
 #define RECORD_HANDSHAKE      22u
 #define MESSAGE_CLIENT_HELLO  1u
 #define EXTENSION_SERVER_NAME 0u
+#define EXTENSION_GROUPS      10u
 #define EXTENSION_SIGNATURES  13u
 #define NAME_OF_HOST          0u
 
@@ -85,6 +88,22 @@ read_server_name(struct span extension, struct tls_hello *hello)
 	}
 }
 
+/* RFC 8446, section 4.2.7 */
+static void
+read_groups(struct span extension, struct tls_hello *hello)
+{
+	static const uint16_t ours[] = TLS_GROUPS;
+	struct span list = take_vector(&extension, 2);
+
+	hello->lacks_groups = list.length > 1;
+	while (list.length > 1) {
+		size_t group = take_number(&list, 2);
+
+		for (size_t i = 0; i < array_count(ours); i++)
+			hello->lacks_groups &= group != ours[i];
+	}
+}
+
 /* RFC 8446, section 4.2.3: ecdsa_* are xx03, rsa_pkcs1_* xx01, rsa_pss_rsae_* 0804 to 0806. */
 static void
 read_signatures(struct span extension, struct tls_hello *hello)
@@ -145,6 +164,8 @@ tls_hello_read(struct span record, struct tls_hello *hello_out)
 
 		if (kind == EXTENSION_SERVER_NAME)
 			read_server_name(extension, hello_out);
+		else if (kind == EXTENSION_GROUPS)
+			read_groups(extension, hello_out);
 		else if (kind == EXTENSION_SIGNATURES)
 			read_signatures(extension, hello_out);
 	}

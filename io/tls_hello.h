@@ -1,5 +1,6 @@
 /*
- * tls_hello.h - reading a ClientHello: which server is asked for, which signatures are understood.
+ * tls_hello.h - reading a ClientHello: which server is asked for, which signatures and groups are
+ * understood.
  *
  * wolfSSL gives one certificate to one context, so the choice among several must be made before it
  * sees the first record.  Pure; formats: RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2, RFC 6066
@@ -15,10 +16,18 @@
 #define TLS_RECORD_PAYLOAD_MAX (16384u + 2048u)
 #define TLS_RECORD_PLAIN_MAX   16384u
 
+/* For the key exchange, in our order: by their numbers and as wolfSSL calls them. */
+#define TLS_GROUPS                                                                                 \
+	{                                                                                          \
+		0x001d, 0x0017, 0x0018                                                             \
+	}
+#define TLS_GROUP_NAMES "X25519:P-256:P-384"
+
 struct tls_hello {
 	struct span server_name; /* within the record; empty: none */
 	bool takes_ecdsa;        /* a signature by an ECDSA key */
 	bool takes_rsa;
+	bool lacks_groups; /* it names groups for the key exchange, but none of TLS_GROUPS */
 };
 
 /* The whole record at the front of `octets` (header and payload), its length in *length_out.

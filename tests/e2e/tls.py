@@ -45,22 +45,23 @@ def certificate(name, kind="ecdsa", days=30, more=()):
     return _made[key]
 
 
-def issued(name, kind="ecdsa"):
-    """(certificate with its chain, key, root, all authorities): issued by an intermediate authority of a root."""
-    key = ("issued", name, kind)
+def issued(name, kind="ecdsa", days=30, more=()):
+    """(certificate with its chain, key, root, all authorities): issued by an intermediate authority of a root;
+    `more` extensions stand in it."""
+    key = ("issued", name, kind, days, more)
     if key not in _made:
         base = os.path.join(directory(), "%d" % len(_made))
         _openssl("req", "-x509", *_new_key("ecdsa"), "-nodes", "-keyout", base + ".root.key", "-out",
-                 base + ".root.pem", "-days", "30", "-subj", "/CN=root")
+                 base + ".root.pem", "-days", str(days), "-subj", "/CN=root")
         for part, subject, issuer, extra in (
                 ("middle", "/CN=middle", "root", "basicConstraints=critical,CA:TRUE"),
-                ("leaf", "/CN=" + name, "middle", "subjectAltName=DNS:" + name)):
+                ("leaf", "/CN=" + name, "middle", "\n".join(("subjectAltName=DNS:" + name, *more)))):
             with open(base + ".ext", "w") as f:
                 f.write(extra + "\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
             _openssl("req", *_new_key(kind), "-nodes", "-keyout", "%s.%s.key" % (base, part), "-out",
                      base + ".csr", "-subj", subject)
             _openssl("x509", "-req", "-in", base + ".csr", "-CA", "%s.%s.pem" % (base, issuer),
-                     "-CAkey", "%s.%s.key" % (base, issuer), "-CAcreateserial", "-days", "30",
+                     "-CAkey", "%s.%s.key" % (base, issuer), "-CAcreateserial", "-days", str(days),
                      "-extfile", base + ".ext", "-out", "%s.%s.pem" % (base, part))
         with open(base + ".chain.pem", "wb") as chain:
             for part in ("leaf", "middle"):

@@ -42,9 +42,26 @@ patch_u16(struct hello *h, size_t at)
 	h->octets[at + 1] = (unsigned char)(h->length - at - 2);
 }
 
-/* `schemes` ends with 0; NULL: no such extension. */
+/* An extension that is a list; it ends with 0; NULL: no such extension. */
+static void
+put_list(struct hello *h, size_t extension, const uint16_t *list)
+{
+	size_t at;
+
+	if (list == NULL)
+		return;
+	put_u16(h, extension);
+	at = h->length;
+	put_u16(h, 0);
+	put_u16(h, 0);
+	for (; *list != 0; list++)
+		put_u16(h, *list);
+	patch_u16(h, at + 2);
+	patch_u16(h, at);
+}
+
 static struct hello
-hello_with_suite(uint16_t suite, const char *host, const uint16_t *schemes)
+hello_with(uint16_t suite, const char *host, const uint16_t *schemes, const uint16_t *groups)
 {
 	static const unsigned char head[] = { 22, 3, 1, 0, 0, 1, 0, 0, 0, 3, 3 };
 	const unsigned char middle[] = { 0, 0, 2, (unsigned char)(suite >> 8), (unsigned char)suite,
@@ -65,18 +82,8 @@ hello_with_suite(uint16_t suite, const char *host, const uint16_t *schemes)
 		put_u16(&h, strlen(host));
 		put(&h, host, strlen(host));
 	}
-	if (schemes != NULL) {
-		size_t at;
-
-		put_u16(&h, 13);
-		at = h.length;
-		put_u16(&h, 0);
-		put_u16(&h, 0);
-		for (; *schemes != 0; schemes++)
-			put_u16(&h, *schemes);
-		patch_u16(&h, at + 2);
-		patch_u16(&h, at);
-	}
+	put_list(&h, 13, schemes);
+	put_list(&h, 10, groups);
 	patch_u16(&h, extensions);
 	patch_u16(&h, 7);
 	patch_u16(&h, 3);
@@ -86,7 +93,7 @@ hello_with_suite(uint16_t suite, const char *host, const uint16_t *schemes)
 static struct hello
 hello_of(const char *host, const uint16_t *schemes)
 {
-	return hello_with_suite(0x1301, host, schemes);
+	return hello_with(0x1301, host, schemes, NULL);
 }
 
 static void
@@ -105,7 +112,7 @@ a_suite_of_tls_1_2_says_whose_key_signs(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < array_count(rows); i++) {
-		struct hello h = hello_with_suite(rows[i].suite, NULL, both);
+		struct hello h = hello_with(rows[i].suite, NULL, both, NULL);
 		struct tls_hello read;
 
 		tls_hello_read(span_of(h.octets, h.length), &read);
@@ -142,6 +149,32 @@ a_hello_says_host_and_signatures(void **state)
 }
 
 /* Under a sanitizer each cut and each flipped octet would show a read beyond what is there. */
+static void
+a_hello_may_lack_all_our_groups(void **state)
+{
+	static const struct {
+		uint16_t groups[4];
+		bool lacks;
+	} rows[] = {
+		{ { 0x001d }, false },
+		{ { 0x0a0a, 0x0019, 0x0017 }, false },
+		{ { 0x0018 }, false },
+		{ { 0x0019 }, true },
+		{ { 0x0016, 0x001e, 0x0100 }, true },
+	};
+	struct tls_hello read;
+	struct hello h = hello_with(0x1301, "x", NULL, NULL);
+
+	(void)state;
+	tls_hello_read(span_of(h.octets, h.length), &read);
+	assert_false(read.lacks_groups);
+	for (size_t i = 0; i < array_count(rows); i++) {
+		h = hello_with(0x1301, "x", NULL, rows[i].groups);
+		tls_hello_read(span_of(h.octets, h.length), &read);
+		assert_int_equal(read.lacks_groups, rows[i].lacks);
+	}
+}
+
 static void
 a_damaged_hello_harms_nobody(void **state)
 {
@@ -232,7 +265,11 @@ the_host_then_the_client_choose(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < array_count(rows); i++) {
-		const struct tls_hello hello = { rows[i].host, rows[i].ecdsa, rows[i].rsa };
+		const struct tls_hello hello = {
+			.server_name = rows[i].host,
+			.takes_ecdsa = rows[i].ecdsa,
+			.takes_rsa = rows[i].rsa,
+		};
 
 		assert_int_equal(tls_credentials_choose(&c, &hello), rows[i].chosen);
 	}
@@ -274,6 +311,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hello_says_host_and_signatures),
 		cmocka_unit_test(a_suite_of_tls_1_2_says_whose_key_signs),
+		cmocka_unit_test(a_hello_may_lack_all_our_groups),
 		cmocka_unit_test(a_damaged_hello_harms_nobody),
 		cmocka_unit_test(only_records_are_records),
 		cmocka_unit_test(a_star_stands_for_one_label),
