@@ -97,9 +97,10 @@ class OpenSsl(Interop):
             self.assertIn("alert handshake failure", said)
         self.assertEqual({e["why"] for e in site.wait_for_events("tls_failed", 4)}, {"cipher"})
 
-    def test_a_key_share_that_is_none_is_an_alert(self):
-        """X25519 with the last bit set: wolfSSL refuses it, and says nothing by itself."""
-        share = b"\x00\x1d\x00\x20" + b"\xff" * 32
+    def test_a_key_share_that_is_none_is_answered(self):
+        """X25519 with a point of small order: wolfSSL refuses it, says nothing by itself, and with
+        assembly not before its ServerHello has gone."""
+        share = b"\x00\x1d\x00\x20" + bytes(32)
         extensions = b"".join(kind.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body for kind, body in (
             (10, b"\x00\x02\x00\x1d"), (13, b"\x00\x02\x04\x03"), (43, b"\x02\x03\x04"),
             (51, len(share).to_bytes(2, "big") + share)))
@@ -109,7 +110,10 @@ class OpenSsl(Interop):
         site = self.tls_site("implicit")
         with site.pop() as pop:
             pop.send(b"\x16\x03\x01" + len(hello).to_bytes(2, "big") + hello)
-            self.assertEqual(pop.rest(), b"\x15\x03\x03\x00\x02\x02\x28")
+            said = pop.rest()
+            if not said.startswith(b"\x16\x03\x03"):
+                self.assertEqual(said, b"\x15\x03\x03\x00\x02\x02\x28")
+        self.assertEqual([e["why"] for e in site.wait_for_events("tls_failed")], ["other"])
 
     def test_resumption_from_a_file(self):
         for door in DOORS:
