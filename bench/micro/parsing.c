@@ -123,6 +123,8 @@ static const struct pop3_policy policy = {
 	.failed_logins_max = 3,
 };
 
+static const struct login_answer good = { .verdict = LOGIN_GOOD };
+
 static void
 stage_init(struct stage *s)
 {
@@ -176,7 +178,7 @@ go_on(struct stage *s, struct pop3_session *session, enum pop3_next next)
 			next = pop3_session_drained(session);
 			break;
 		case POP3_NEXT_VERIFY:
-			next = pop3_session_verified(session, POP3_VERDICT_GOOD, false);
+			next = pop3_session_answered(session, &good);
 			break;
 		case POP3_NEXT_OPEN:
 			next = pop3_session_opened(session, 0, &s->maildrop);
@@ -210,7 +212,7 @@ play(struct stage *s, const char *const *commands)
 
 	line_reader_init(&reader, &s->blocks);
 	pop3_session_init(&session, &policy, &s->reply, &s->names);
-	open = go_on(s, &session, pop3_session_greet(&session));
+	open = go_on(s, &session, pop3_session_greet(&session, NULL));
 	for (; *commands != NULL; commands++) {
 		struct span input = span_of_string(*commands);
 

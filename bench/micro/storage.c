@@ -106,6 +106,7 @@ static double
 time_uidl(const struct disk *d, const char *address)
 {
 	static const struct pop3_policy policy = { .greeting = "", .plaintext_auth = true };
+	static const struct login_answer good = { .verdict = LOGIN_GOOD };
 	struct segments_pool pool;
 	struct segments reply;
 	struct slab names;
@@ -124,7 +125,7 @@ time_uidl(const struct disk *d, const char *address)
 		pop3_session_init(&s, &policy, &reply, &names);
 		(void)pop3_session_line(&s, SPAN("USER user"));
 		(void)pop3_session_line(&s, SPAN("PASS secret"));
-		(void)pop3_session_verified(&s, POP3_VERDICT_GOOD, false);
+		(void)pop3_session_answered(&s, &good);
 		(void)pop3_session_opened(&s, 0, m);
 		for (next = pop3_session_line(&s, SPAN("UIDL")); next == POP3_NEXT_DRAIN;
 			next = pop3_session_drained(&s)) {

@@ -79,6 +79,24 @@ sasl_mechanism_find(struct span name, enum sasl_mechanism *mechanism_out)
 	return false;
 }
 
+bool
+sasl_mechanisms_read(const char *names, unsigned *set_out)
+{
+	unsigned set = 0;
+
+	for (names += strspn(names, " "); *names != '\0'; names += strspn(names, " ")) {
+		size_t length = strcspn(names, " ");
+		enum sasl_mechanism mechanism;
+
+		if (!sasl_mechanism_find(span_of(names, length), &mechanism))
+			return false;
+		set |= SASL_BIT(mechanism);
+		names += length;
+	}
+	*set_out = set;
+	return true;
+}
+
 static bool
 is_bearer(const struct sasl *s)
 {

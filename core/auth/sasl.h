@@ -47,6 +47,7 @@ enum sasl_mechanism {
 		SASL_BIT(SASL_XOAUTH2))
 
 #define SASL_EXPORTER_OCTETS 32u /* RFC 9266, section 2 */
+#define SASL_NAME_OCTETS_MAX 254u /* of a certificate: an address */
 
 enum sasl_next {
 	SASL_NEXT_CHALLENGE,
@@ -88,6 +89,8 @@ struct scram_keys {
 struct sasl;
 
 const char *sasl_mechanism_name(enum sasl_mechanism mechanism);
+/* Names with blanks between them, in any case, to a set; false: one is unknown. */
+bool sasl_mechanisms_read(const char *names, unsigned *set_out);
 /* False: no such mechanism. */
 bool sasl_mechanism_find(struct span name, enum sasl_mechanism *mechanism_out);
 

@@ -15,6 +15,8 @@
 static const struct pop3_command commands[] = {
 	{ "USER", BEFORE_LOGIN, ARGS_TEXT, authorization_user, POP3_NEEDS_NAME },
 	{ "PASS", BEFORE_LOGIN, ARGS_VERBATIM, authorization_pass, POP3_NEEDS_SECRET },
+	{ "APOP", BEFORE_LOGIN, ARGS_TEXT, authorization_apop, POP3_NEEDS_DIGEST },
+	{ "AUTH", BEFORE_LOGIN, ARGS_TEXT, authorization_auth, POP3_UNKNOWN_MECHANISM },
 	{ "STAT", AFTER_LOGIN, ARGS_NONE, transaction_stat, POP3_TAKES_NO_ARGUMENT },
 	{ "LIST", AFTER_LOGIN, ARGS_OPTIONAL_MESSAGE, transaction_list, POP3_NO_SUCH_MESSAGE },
 	{ "UIDL", AFTER_LOGIN, ARGS_OPTIONAL_MESSAGE, transaction_uidl, POP3_NO_SUCH_MESSAGE },
@@ -47,29 +49,20 @@ static const char *const foreign_verbs[] = {
 
 void
 pop3_session_init(struct pop3_session *s, const struct pop3_policy *policy, struct segments *reply,
-	struct slab *names)
+	struct slab *logins)
 {
 	*s = (struct pop3_session){
 		.policy = policy,
 		.reply = reply,
-		.names = names,
+		.logins = logins,
 		.state = POP3_AUTHORIZATION,
 	};
-}
-
-static void
-forget_user(struct pop3_session *s)
-{
-	if (s->user != NULL)
-		slab_give(s->names, (void *)s->user);
-	s->user = NULL;
-	s->user_octets = 0;
 }
 
 void
 pop3_session_end(struct pop3_session *s)
 {
-	forget_user(s);
+	authorization_forget(s);
 	listing_clear(&s->listing);
 	s->state = POP3_ENDED;
 }
@@ -84,21 +77,44 @@ pop3_end_session(struct pop3_session *s, enum pop3_end why, const char *line)
 }
 
 enum pop3_next
-pop3_session_greet(struct pop3_session *s)
+pop3_session_greet(struct pop3_session *s, const char *stamp)
 {
 	pop3_reply(s, "+OK ");
 	pop3_reply(s, s->policy->greeting);
+	if (stamp != NULL && authorization_login(s) != NULL) {
+		must(strlen(stamp) <= POP3_STAMP_OCTETS_MAX);
+		strcpy(s->login->stamp, stamp);
+		pop3_reply(s, " ");
+		pop3_reply(s, s->login->stamp);
+	}
 	return pop3_reply(s, "\r\n");
 }
 
+/* Note what is known of the client; without memory some mechanisms are not offered. */
+static void
+note_facts(struct pop3_session *s, const struct sasl_facts *facts)
+{
+	if (facts->exporter.length != SASL_EXPORTER_OCTETS && facts->certificate_name == NULL)
+		return;
+	if (authorization_login(s) == NULL)
+		return;
+	if (facts->exporter.length == SASL_EXPORTER_OCTETS) {
+		memcpy(s->login->exporter, facts->exporter.at, SASL_EXPORTER_OCTETS);
+		s->login->has_exporter = true;
+	}
+	if (facts->certificate_name != NULL &&
+		strlen(facts->certificate_name) <= SASL_NAME_OCTETS_MAX)
+		strcpy(s->login->certificate_name, facts->certificate_name);
+}
+
 enum pop3_next
-pop3_session_secured(struct pop3_session *s)
+pop3_session_secured(struct pop3_session *s, const struct sasl_facts *facts)
 {
 	must(s->state == POP3_AUTHORIZATION);
-	forget_user(s);
-	s->secret = span_of(NULL, 0);
+	authorization_forget_user(s);
 	s->unknown_in_a_row = 0;
 	s->is_secure = true;
+	note_facts(s, facts);
 	return POP3_NEXT_LINE;
 }
 
@@ -223,6 +239,8 @@ pop3_session_line(struct pop3_session *s, struct span line)
 
 	must(s->state == POP3_AUTHORIZATION || s->state == POP3_TRANSACTION);
 	s->heard_a_line = true;
+	if (pop3_session_in_exchange(s))
+		return authorization_response(s, line);
 	if (command == NULL) {
 		if (is_first && is_foreign_verb(word))
 			return pop3_end_session(s, POP3_END_FOREIGN_PROTOCOL, POP3_FOREIGN);
@@ -242,6 +260,7 @@ enum pop3_next
 pop3_session_line_too_long(struct pop3_session *s)
 {
 	s->heard_a_line = true;
+	authorization_end_exchange(s);
 	return refuse_unknown(s, POP3_LINE_TOO_LONG);
 }
 
@@ -257,6 +276,24 @@ pop3_session_is_foreign(struct pop3_session *s, struct span first_octets)
 
 /* ---- commands of any state ----------------------------------------------------------------- */
 
+/* SASL (RFC 5034, section 3): what AUTH takes. */
+static void
+put_mechanisms(struct pop3_session *s)
+{
+	unsigned mechanisms = authorization_mechanisms(s);
+
+	if (mechanisms == 0)
+		return;
+	pop3_reply(s, "SASL");
+	for (unsigned m = 0; m < SASL_MECHANISMS; m++) {
+		if ((mechanisms & SASL_BIT(m)) != 0) {
+			pop3_reply(s, " ");
+			pop3_reply(s, sasl_mechanism_name((enum sasl_mechanism)m));
+		}
+	}
+	pop3_reply(s, "\r\n");
+}
+
 /* CAPA (RFC 2449).  Each line is there only while it is true. */
 enum pop3_next
 any_capa(struct pop3_session *s, const struct pop3_args *args)
@@ -269,6 +306,7 @@ any_capa(struct pop3_session *s, const struct pop3_args *args)
 		pop3_reply(s, "USER\r\nUTF8 USER\r\n");
 	else
 		pop3_reply(s, "UTF8\r\n");
+	put_mechanisms(s);
 	pop3_reply(s, "LANG\r\nEXPIRE ");
 	if (s->policy->expire_days == 0)
 		pop3_reply(s, "NEVER");

@@ -6,7 +6,7 @@
  *
  *   LINE    give it the next line: pop3_session_line()
  *   DRAIN   send what is queued, then pop3_session_drained()
- *   VERIFY  check pop3_session_credentials(), then pop3_session_verified()
+ *   VERIFY  answer pop3_session_question(), then pop3_session_answered()
  *   OPEN    open the account's maildrop, then pop3_session_opened()
  *   CHECK   see that pop3_session_check() is what was delivered, then pop3_session_checked()
  *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
@@ -24,9 +24,12 @@
 #ifndef CORE_POP3_SESSION_H
 #define CORE_POP3_SESSION_H
 
+#include "core/auth/login.h"
 #include "core/next.h"
 #include "io/base/segments.h"
 #include "storage/listing.h"
+
+#define POP3_STAMP_OCTETS_MAX 95u
 
 enum pop3_next {
 	POP3_NEXT_LINE = NEXT_LINE,
@@ -65,36 +68,46 @@ struct pop3_policy {
 	bool plaintext_auth;        /* USER and PASS although the connection is in clear */
 	bool offers_tls;            /* STLS */
 	uint32_t expire_days;       /* 0: NEVER */
+	unsigned mechanisms;          /* of AUTH, SASL_BIT()s */
 	uint32_t failed_logins_max;
 };
 
-/* The answer to a login. */
-enum pop3_verdict {
-	POP3_VERDICT_GOOD,
-	POP3_VERDICT_BAD, /* no such account, wrong password, disabled: the same to the guest */
-	POP3_VERDICT_UNAVAILABLE, /* it could not be found out */
+/* What a session knows before the login and forgets with it; a block of `logins`, from the first
+ * USER or AUTH on. */
+#define POP3_USER_OCTETS_MAX 512u /* what is longer is cut: no account has such a name */
+
+struct pop3_login {
+	struct span secret;  /* within the line that asked for VERIFY */
+	struct sasl *sasl;   /* an exchange that AUTH has begun; NULL: none */
+	uint8_t question;    /* enum login_kind; VERIFY */
+	uint8_t mechanism;   /* enum sasl_mechanism of `sasl` */
+	bool has_user;
+	bool has_exporter;
+	uint16_t user_octets;
+	char stamp[POP3_STAMP_OCTETS_MAX + 1]; /* of the greeting, for APOP; "": none was given */
+	char exporter[SASL_EXPORTER_OCTETS];
+	char certificate_name[SASL_NAME_OCTETS_MAX + 1]; /* of the client; "": none */
+	char user[POP3_USER_OCTETS_MAX];
 };
 
 struct pop3_session {
 	const struct pop3_policy *policy;
 	struct segments *reply;
 	struct listing listing;
-	const char *user;   /* USER's argument, in a block of `names`; NULL: none */
-	struct slab *names; /* blocks of LINE_OCTETS_MAX */
-	struct span secret; /* within the line that asked for VERIFY */
+	struct pop3_login *login; /* NULL: nothing was heard of one */
+	struct slab *logins;      /* blocks of at least a struct pop3_login */
 	uint64_t octets_retrieved;
 	uint32_t scan_lines;
 	uint32_t listing_cursor; /* DRAIN: the next message-number; CHECK, SCAN: the message's */
 	uint32_t retrieved;
 	uint32_t topped;
-	uint32_t user_octets;
 	uint16_t unknown_in_a_row;
 	uint8_t failed_logins;
 	uint8_t state; /* enum pop3_state */
 	uint8_t end;   /* enum pop3_end */
 	uint8_t listing_kind;
 	bool heard_a_line;
-	bool read_only;
+	bool may_not_delete;
 	bool is_secure; /* TLS is spoken */
 	bool check_is_for_top;
 };
@@ -107,15 +120,17 @@ struct pop3_scan {
 };
 
 void pop3_session_init(struct pop3_session *s, const struct pop3_policy *policy,
-	struct segments *reply, struct slab *names);
+	struct segments *reply, struct slab *logins);
 /* Let go of all the session holds but the snapshot, which is its owner's. */
 void pop3_session_end(struct pop3_session *s);
 
-enum pop3_next pop3_session_greet(struct pop3_session *s);
+/* With a `stamp` of 1 to POP3_STAMP_OCTETS_MAX octets, "<...@...>", never used before: APOP is
+ * offered; NULL: it is not. */
+enum pop3_next pop3_session_greet(struct pop3_session *s, const char *stamp);
 
 /* TLS is spoken from here on, after STLS or before the greeting.  All that was heard in clear is
- * forgotten (RFC 2595, section 4). */
-enum pop3_next pop3_session_secured(struct pop3_session *s);
+ * forgotten (RFC 2595, section 4).  `facts` are copied. */
+enum pop3_next pop3_session_secured(struct pop3_session *s, const struct sasl_facts *facts);
 
 /* One line without its end (CRLF or LF), at most LINE_OCTETS_MAX octets. */
 enum pop3_next pop3_session_line(struct pop3_session *s, struct span line);
@@ -127,12 +142,13 @@ bool pop3_session_is_foreign(struct pop3_session *s, struct span first_octets);
 
 enum pop3_next pop3_session_drained(struct pop3_session *s);
 
-/* VERIFY: name and secret as the guest sent them.  Valid until pop3_session_verified(), if the line
- * is. */
-void pop3_session_credentials(
-	const struct pop3_session *s, struct span *name_out, struct span *secret_out);
-enum pop3_next pop3_session_verified(
-	struct pop3_session *s, enum pop3_verdict verdict, bool read_only);
+/* True while lines may be as long as SASL_LINE_OCTETS_MAX: before the login a line that begins with
+ * "AUTH ", and all lines of an exchange. */
+bool pop3_session_in_exchange(const struct pop3_session *s);
+
+/* VERIFY: valid until pop3_session_answered(), if the line is. */
+struct login_question pop3_session_question(const struct pop3_session *s);
+enum pop3_next pop3_session_answered(struct pop3_session *s, const struct login_answer *answer);
 
 /* OPEN: `error` 0 and a snapshot; -EBUSY: another session holds it (RFC 1939's lock); any other
  * negative errno: it could not be opened. */

@@ -36,7 +36,21 @@ struct pop3_command {
 /* AUTHORIZATION state (authorization.c) */
 enum pop3_next authorization_user(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_pass(struct pop3_session *s, const struct pop3_args *args);
+enum pop3_next authorization_apop(struct pop3_session *s, const struct pop3_args *args);
+enum pop3_next authorization_auth(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_stls(struct pop3_session *s, const struct pop3_args *args);
+
+/* A line within an exchange that AUTH has begun. */
+enum pop3_next authorization_response(struct pop3_session *s, struct span line);
+/* The exchange is over, or given up. */
+void authorization_end_exchange(struct pop3_session *s);
+/* Which mechanisms AUTH takes here and now, SASL_BIT()s. */
+unsigned authorization_mechanisms(const struct pop3_session *s);
+/* Forget what was heard of a login, but not what is known of the connection; all of it. */
+void authorization_forget_user(struct pop3_session *s);
+void authorization_forget(struct pop3_session *s);
+/* The block, taken if there is none; NULL: no memory. */
+struct pop3_login *authorization_login(struct pop3_session *s);
 
 /* TRANSACTION state (transaction.c) */
 enum pop3_next transaction_stat(struct pop3_session *s, const struct pop3_args *args);

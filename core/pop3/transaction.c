@@ -229,7 +229,7 @@ transaction_dele(struct pop3_session *s, const struct pop3_args *args)
 
 	if (listing_find(&s->listing, args->message_number) == NULL)
 		return pop3_reply(s, POP3_NO_SUCH_MESSAGE);
-	if (s->read_only)
+	if (s->may_not_delete)
 		return pop3_reply(s, POP3_READ_ONLY);
 	error = listing_mark_deleted(&s->listing, args->message_number);
 	return pop3_reply(s, error == 0 ? POP3_DELE_OK : POP3_NO_MEMORY);

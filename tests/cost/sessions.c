@@ -145,17 +145,16 @@ verify(struct visit *v)
 	static const struct address_rules rules = { "", "+" };
 	struct world *w = v->world;
 	struct login_proof proof;
-	struct span name;
-	struct span secret;
+	static const struct login_answer good = { .verdict = LOGIN_GOOD };
+	struct login_question q = pop3_session_question(&v->session);
 
-	pop3_session_credentials(&v->session, &name, &secret);
-	expect(address_canonical(name, &rules, v->address), "address");
-	expect(login_cache_prove(w->good_logins, span_of_string(v->address), secret,
+	expect(address_canonical(q.name, &rules, v->address), "address");
+	expect(login_cache_prove(w->good_logins, span_of_string(v->address), q.secret,
 		       SPAN("{PLAIN}secret"), &proof),
 		"proof");
 	if (!login_cache_find(w->good_logins, &proof, NOW_MS))
 		login_cache_add(w->good_logins, &proof, NOW_MS);
-	return pop3_session_verified(&v->session, POP3_VERDICT_GOOD, false);
+	return pop3_session_answered(&v->session, &good);
 }
 
 static enum pop3_next
@@ -199,7 +198,7 @@ visit(struct world *w, struct span input)
 	segments_init(&v.reply, &w->pool);
 	line_reader_init(&v.reader, &w->names);
 	pop3_session_init(&v.session, &w->policy, &v.reply, &w->names);
-	next = pop3_session_greet(&v.session);
+	next = pop3_session_greet(&v.session, NULL);
 	while (next != POP3_NEXT_CLOSE) {
 		if (next == POP3_NEXT_VERIFY) {
 			next = verify(&v);

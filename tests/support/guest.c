@@ -9,6 +9,7 @@
 #include "storage/topscan.h"
 
 #include <errno.h>
+#include <gsasl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -48,19 +49,80 @@ take_reply(struct guest *g)
 	must(g->reply.length == 0);
 }
 
+/* What the server keeps of a secret for SCRAM; for an unknown name a dummy. */
+static struct scram_keys
+keys_for(enum sasl_mechanism mechanism, struct span secret)
+{
+	Gsasl_hash hash = mechanism == SASL_SCRAM_SHA_1 ? GSASL_HASH_SHA1 : GSASL_HASH_SHA256;
+	struct scram_keys keys = { .iterations = 64, .salt_octets = 8, .salt = "saltsalt" };
+	char *text = strndup(secret.at, secret.length);
+	char salted[SCRAM_KEY_OCTETS_MAX];
+	char client_key[SCRAM_KEY_OCTETS_MAX];
+
+	must(text != NULL);
+	must(gsasl_scram_secrets_from_password(hash, text, keys.iterations, (const char *)keys.salt,
+		     keys.salt_octets, salted, client_key, (char *)keys.server_key,
+		     (char *)keys.stored_key) == GSASL_OK);
+	free(text);
+	return keys;
+}
+
+/* The token of NAME is "token-NAME". */
+static bool
+is_token_of(struct span token, struct span name)
+{
+	struct span prefix = SPAN("token-");
+
+	return token.length == prefix.length + name.length &&
+		memcmp(token.at, prefix.at, prefix.length) == 0 &&
+		memcmp(token.at + prefix.length, name.at, name.length) == 0;
+}
+
+static bool
+is_right(const struct guest *g, const struct login_question *q)
+{
+	if (g->account == NULL)
+		return false;
+	switch (q->kind) {
+	case LOGIN_PASSWORD:
+		return span_equals(g->account->secret, q->secret);
+	case LOGIN_TOKEN:
+		return is_token_of(q->secret, q->name);
+	case LOGIN_PROVEN:
+		return true;
+	case LOGIN_APOP:
+	case LOGIN_KEYS:
+		break;
+	}
+	return false;
+}
+
 static enum pop3_next
 verify(struct guest *g)
 {
-	struct span name;
-	struct span secret;
+	struct login_question q = pop3_session_question(&g->session);
+	struct login_answer answer = { .verdict = LOGIN_BAD };
+	struct scram_keys keys;
 
-	pop3_session_credentials(&g->session, &name, &secret);
-	g->account = g->world->find(g->world->ctx, name);
-	if (g->world->login_unavailable)
-		return pop3_session_verified(&g->session, POP3_VERDICT_UNAVAILABLE, false);
-	if (g->account == NULL || !span_equals(g->account->secret, secret))
-		return pop3_session_verified(&g->session, POP3_VERDICT_BAD, false);
-	return pop3_session_verified(&g->session, POP3_VERDICT_GOOD, g->account->read_only);
+	g->account = g->world->find(g->world->ctx, q.name);
+	if (g->world->login_unavailable) {
+		answer.verdict = LOGIN_UNAVAILABLE;
+	} else if (q.kind == LOGIN_KEYS) {
+		keys = keys_for(q.sasl,
+			g->account == NULL ? SPAN("nobody knows") : g->account->secret);
+		answer.keys = &keys;
+		answer.verdict = LOGIN_GOOD;
+	} else if (is_right(g, &q)) {
+		if (q.acts_for.length > 0)
+			g->account = g->account->is_master
+				? g->world->find(g->world->ctx, q.acts_for)
+				: NULL;
+		if (g->account != NULL) {
+			answer.verdict = LOGIN_GOOD;
+			answer.may_not_delete = g->account->read_only;
+		}
+	}
+	return pop3_session_answered(&g->session, &answer);
 }
 
 static enum pop3_next
@@ -166,11 +228,11 @@ guest_connect(struct guest *g, const struct guest_world *world)
 	*g = (struct guest){ .world = world };
 	segments_pool_init(&g->pool, REPLY_BLOCKS);
 	segments_init(&g->reply, &g->pool);
-	slab_init(&g->names, LINE_OCTETS_MAX, 1);
+	slab_init(&g->names, LINE_BLOCK_OCTETS, 1);
 	slab_init(&g->blocks, LINE_BLOCK_OCTETS, 1);
 	line_reader_init(&g->reader, &g->blocks);
 	pop3_session_init(&g->session, &world->policy, &g->reply, &g->names);
-	go_on(g, pop3_session_greet(&g->session));
+	go_on(g, pop3_session_greet(&g->session, NULL));
 }
 
 void
@@ -211,14 +273,19 @@ guest_hear(struct guest *g, struct span octets)
 	}
 }
 
+/* As if TLS had agreed upon it. */
+static const char exporter[] = "0123456789abcdef0123456789abcdef";
+
 void
 guest_secure(struct guest *g)
 {
+	const struct sasl_facts facts = { .exporter = span_of(exporter, SASL_EXPORTER_OCTETS) };
+
 	if (g->closed)
 		return;
 	must(g->awaits_tls);
 	g->awaits_tls = false;
-	go_on(g, pop3_session_secured(&g->session));
+	go_on(g, pop3_session_secured(&g->session, &facts));
 }
 
 void

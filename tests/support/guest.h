@@ -17,6 +17,7 @@
 struct guest_account {
 	struct span secret;
 	bool read_only;
+	bool is_master; /* may act for others */
 	struct memdrop memdrop;
 };
 

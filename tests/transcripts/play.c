@@ -55,6 +55,7 @@ stage_set(struct stage *stage, const struct transcript *t)
 			.plaintext_auth = t->plaintext_auth,
 			.offers_tls = t->offers_tls,
 			.expire_days = t->expire_days,
+			.mechanisms = t->mechanisms,
 			.failed_logins_max = t->failed_logins,
 		},
 		.login_unavailable = t->login_unavailable,
@@ -68,6 +69,7 @@ stage_set(struct stage *stage, const struct transcript *t)
 
 		stage->accounts[i].secret = span_of(account->secret.octets, account->secret.length);
 		stage->accounts[i].read_only = account->read_only;
+		stage->accounts[i].is_master = account->is_master;
 		memdrop_init(&stage->accounts[i].memdrop);
 		for (unsigned m = 0; m < account->message_count; m++)
 			memdrop_add(&stage->accounts[i].memdrop,

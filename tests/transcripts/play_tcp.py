@@ -89,6 +89,7 @@ def generated(n):
 class Transcript:
     def __init__(self, path):
         self.path, self.accounts, self.settings, self.steps = path, {}, {}, []
+        self.masters = []
         self.listener, self.session_only = {}, False
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as f:
             for number, line in enumerate(f, 1):
@@ -144,6 +145,9 @@ class Transcript:
                     self._account(name).messages.append(f.read())
         elif word in ("read-only", "disabled"):
             self._account(rest).flags.append("--" + word)
+        elif word == "master":
+            self.masters.append('"%s@example.org"' % rest)
+            self.settings["master_users"] = "{%s}" % ", ".join(self.masters)
         elif word == "setting":
             key, _, value = rest.partition(" = ")
             (self.listener if key in ("plaintext_auth", "tls") else self.settings)[key] = value

@@ -5,6 +5,7 @@
  */
 #include "tests/transcripts/transcript.h"
 
+#include "core/auth/sasl.h"
 #include "io/base/must.h"
 
 #include <errno.h>
@@ -323,6 +324,10 @@ read_setting(struct reader *r, char *rest)
 		t->greeting = strndup(value + 1, strlen(value) - 2); /* it stands in quotes */
 	} else if (strcmp(rest, "expire_days") == 0) {
 		t->expire_days = (unsigned)strtoul(value, NULL, 10);
+	} else if (strcmp(rest, "sasl_mechanisms") == 0) {
+		value[strlen(value) - 1] = '\0'; /* it stands in quotes */
+		if (!sasl_mechanisms_read(value + 1, &t->mechanisms))
+			return wrong(r, "an unknown mechanism");
 	} else if (strcmp(rest, "failed_logins") == 0) {
 		t->failed_logins = (unsigned)strtoul(value, NULL, 10);
 	} else {
@@ -398,16 +403,13 @@ add_login(struct reader *r, const char *name)
 }
 
 static bool
-set_flag(struct reader *r, const char *name, bool is_read_only)
+set_flag(struct reader *r, const char *name, size_t flag)
 {
 	struct transcript_account *account = account_named(r, name);
 
 	if (account == NULL)
 		return false;
-	if (is_read_only)
-		account->read_only = true;
-	else
-		account->disabled = true;
+	*(bool *)((char *)account + flag) = true;
 	return true;
 }
 
@@ -427,9 +429,11 @@ read_header(struct reader *r, char *line)
 	if (take_word(&line, "pretend "))
 		return read_pretence(r, line);
 	if (take_word(&line, "read-only "))
-		return set_flag(r, line, true);
+		return set_flag(r, line, offsetof(struct transcript_account, read_only));
 	if (take_word(&line, "disabled "))
-		return set_flag(r, line, false);
+		return set_flag(r, line, offsetof(struct transcript_account, disabled));
+	if (take_word(&line, "master "))
+		return set_flag(r, line, offsetof(struct transcript_account, is_master));
 	if (take_word(&line, "logged in as "))
 		return add_login(r, line);
 	if (strcmp(line, "only server") == 0) {
@@ -502,6 +506,7 @@ transcript_read(const char *path)
 	r.t->path = path;
 	r.t->plaintext_auth = true;
 	r.t->failed_logins = 3;
+	r.t->mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_EXTERNAL);
 	r.t->greeting = strdup("ringpost ready");
 	r.mistake = "it cannot be opened";
 	while (good && (length = getline(&line, &room, file)) >= 0) {

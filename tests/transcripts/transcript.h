@@ -43,6 +43,7 @@ struct transcript_account {
 	char *name;
 	struct text secret;
 	bool read_only;
+	bool is_master;
 	bool disabled;
 	struct text *messages;
 	unsigned message_count;
@@ -57,6 +58,7 @@ struct transcript {
 	/* settings that the bare session knows */
 	bool plaintext_auth;
 	bool offers_tls;
+	unsigned mechanisms; /* SASL_BIT()s */
 	char *greeting;
 	unsigned expire_days;
 	unsigned failed_logins;
