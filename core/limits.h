@@ -12,6 +12,10 @@
 /* Lines.  RFC 2449 allows a command 255 octets; clients with long names and passwords send more. */
 #define LINE_OCTETS_MAX 1024u /* without its end */
 
+/* What a client says in a SASL exchange: tokens of real providers have more than 4,096 octets. */
+#define LONG_LINE_OCTETS_MAX 65536u
+#define LONG_LINES_MAX       512u /* at once, in each shard */
+
 /* What one receive brings at most. */
 #define RECEIVE_BUFFER_OCTETS 4096u
 #define RECEIVE_BUFFERS       1024u /* for each shard */

@@ -4,18 +4,27 @@
 #include "core/line.h"
 
 void
-line_reader_init(struct line_reader *r, struct slab *blocks)
+line_reader_init(struct line_reader *r, const struct line_pool *pool)
 {
-	*r = (struct line_reader){ .blocks = blocks };
+	*r = (struct line_reader){ .pool = pool };
+}
+
+void
+line_reader_allow_long(struct line_reader *r, const char *word)
+{
+	r->long_word = word;
 }
 
 static void
 give_partial_back(struct line_reader *r)
 {
-	if (r->partial != NULL)
-		slab_give(r->blocks, r->partial);
+	if (r->partial != NULL) { /* it may have been a secret */
+		explicit_bzero(r->partial, r->length);
+		slab_give(r->is_long ? r->pool->long_blocks : r->pool->blocks, r->partial);
+	}
 	r->partial = NULL;
 	r->length = 0;
+	r->is_long = false;
 	r->lent = false;
 }
 
@@ -35,16 +44,50 @@ without_end(struct span line)
 	return line;
 }
 
-/* Put octets behind the partial line; false without memory.  There is room: see the caller. */
+/* How many octets the line may have that `piece` goes on with, without its end. */
+static size_t
+octets_allowed(const struct line_reader *r, struct span piece)
+{
+	struct span beginning = r->partial != NULL ? span_of(r->partial, r->length) : piece;
+	size_t word;
+
+	if (r->long_word == NULL || r->pool->long_blocks == NULL)
+		return LINE_OCTETS_MAX;
+	word = strlen(r->long_word);
+	if (beginning.length < word || strncasecmp(beginning.at, r->long_word, word) != 0)
+		return LINE_OCTETS_MAX;
+	return LONG_LINE_OCTETS_MAX;
+}
+
+/* Have room for `octets` in all; false without memory. */
+static bool
+make_room(struct line_reader *r, size_t octets)
+{
+	bool is_long = octets > LINE_BLOCK_OCTETS;
+	char *block;
+
+	if (r->partial != NULL && (r->is_long || !is_long))
+		return true;
+	block = slab_take(is_long ? r->pool->long_blocks : r->pool->blocks);
+	if (block == NULL)
+		return false;
+	if (r->partial != NULL) {
+		memcpy(block, r->partial, r->length);
+		slab_give(r->pool->blocks, r->partial);
+	}
+	r->partial = block;
+	r->is_long = is_long;
+	return true;
+}
+
+/* Put octets behind the partial line; false without memory. */
 static bool
 keep(struct line_reader *r, struct span octets)
 {
-	if (r->partial == NULL)
-		r->partial = slab_take(r->blocks);
-	if (r->partial == NULL)
+	if (!make_room(r, r->length + octets.length))
 		return false;
 	memcpy(r->partial + r->length, octets.at, octets.length);
-	r->length += (uint16_t)octets.length;
+	r->length += (uint32_t)octets.length;
 	return true;
 }
 
@@ -52,23 +95,25 @@ keep(struct line_reader *r, struct span octets)
 static enum line_result
 finish_line(struct line_reader *r, struct span piece, struct span *line_out)
 {
+	size_t allowed = octets_allowed(r, piece);
 	struct span line = piece;
 
 	if (r->passing_over) {
 		line_reader_clear(r);
 		return LINE_TOO_LONG;
 	}
-	if (r->length + piece.length > LINE_BLOCK_OCTETS) {
+	if (r->length + piece.length > allowed + 2) {
 		give_partial_back(r);
 		return LINE_TOO_LONG;
 	}
 	if (r->partial != NULL) {
-		(void)keep(r, piece);
+		if (!keep(r, piece))
+			return LINE_NO_MEMORY;
 		line = span_of(r->partial, r->length);
 		r->lent = true;
 	}
 	line = without_end(line);
-	if (line.length > LINE_OCTETS_MAX) {
+	if (line.length > allowed) {
 		give_partial_back(r);
 		return LINE_TOO_LONG;
 	}
@@ -93,7 +138,7 @@ line_next(struct line_reader *r, struct span *input, struct span *line_out)
 		return finish_line(r, piece, line_out);
 	if (r->passing_over)
 		return LINE_NEEDS_MORE;
-	if (r->length + piece.length > LINE_BLOCK_OCTETS - 1) {
+	if (r->length + piece.length > octets_allowed(r, piece) + 1) {
 		give_partial_back(r);
 		r->passing_over = true;
 		return LINE_NEEDS_MORE;

@@ -22,17 +22,29 @@ enum line_result {
 	LINE_NO_MEMORY,
 };
 
+/* Memory of the lines of one shard. */
+struct line_pool {
+	struct slab *blocks;      /* of LINE_BLOCK_OCTETS */
+	struct slab *long_blocks; /* of LONG_LINE_BLOCK_OCTETS; NULL: no line is long */
+};
+
 struct line_reader {
-	struct slab *blocks; /* of LINE_BLOCK_OCTETS */
-	char *partial;       /* the beginning of a line; NULL: none */
-	uint16_t length;
+	const struct line_pool *pool;
+	const char *long_word; /* see line_reader_allow_long() */
+	char *partial;         /* the beginning of a line; NULL: none */
+	uint32_t length;
+	bool is_long;      /* `partial` is a long block */
 	bool passing_over; /* the rest of a line that is too long */
 	bool lent;         /* the last line was lent from `partial` */
 };
 
-#define LINE_BLOCK_OCTETS (LINE_OCTETS_MAX + 2)
+#define LINE_BLOCK_OCTETS      (LINE_OCTETS_MAX + 2)
+#define LONG_LINE_BLOCK_OCTETS (LONG_LINE_OCTETS_MAX + 2)
 
-void line_reader_init(struct line_reader *r, struct slab *blocks);
+void line_reader_init(struct line_reader *r, const struct line_pool *pool);
+/* From the next line on, lines that begin with `word`, in any case, may have LONG_LINE_OCTETS_MAX
+ * octets; "": all may; NULL: none, as at the start.  Borrowed. */
+void line_reader_allow_long(struct line_reader *r, const char *word);
 /* Forget what was heard of an unfinished line and give its block back. */
 void line_reader_clear(struct line_reader *r);
 

@@ -8,10 +8,12 @@
  */
 #include "core/server.h"
 
+#include "core/server_auth.h"
 #include "core/server_tls.h"
 #include "core/shard.h"
 #include "core/version.h"
 #include "io/base/log.h"
+#include "io/base/must.h"
 #include "io/tls_kernel.h"
 #include "storage/layout.h"
 
@@ -50,7 +52,7 @@ struct server {
 	unsigned shard_count;
 	unsigned running;
 	uint32_t connections; /* what the setting says, or less where the file limit is low */
-	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1];
+	struct login_policy *login_policy;
 
 	/* How the shards' start went, and a reload of their certificates. */
 	sem_t started;
@@ -182,6 +184,16 @@ door_of(struct server *server, unsigned shard, unsigned listener)
 	return &server->doors[shard * server->common.settings->listener_count + listener];
 }
 
+/* The settings were checked when they were read. */
+static unsigned
+sasl_set(const char *names)
+{
+	unsigned set = 0;
+
+	must(sasl_mechanisms_read(names, &set));
+	return set;
+}
+
 static void
 prepare_door(struct server *server, unsigned shard, unsigned listener)
 {
@@ -199,6 +211,7 @@ prepare_door(struct server *server, unsigned shard, unsigned listener)
 			.plaintext_auth = settings->listeners[listener].plaintext_auth,
 			.offers_tls = settings->listeners[listener].tls == LISTENER_TLS_STLS,
 			.expire_days = settings->expire_days,
+			.mechanisms = sasl_set(settings->sasl_mechanisms),
 			.failed_logins_max = settings->failed_logins,
 		},
 	};
@@ -315,6 +328,7 @@ open_shared(struct server *server)
 {
 	struct shard_common *c = &server->common;
 	const struct settings *settings = c->settings;
+	char why[SERVER_AUTH_WHY_OCTETS] = "cannot start";
 	int code = open_spool(server);
 	int error;
 
@@ -328,12 +342,14 @@ open_shared(struct server *server)
 		accounts_close(c->accounts);
 		goto fail_spool;
 	}
-	error = password_make_dummy(settings->password_scheme, server->dummy_hash);
-	if (error == 0)
-		error = guests_open(
-			settings->connections, settings->connections_per_address, &c->guests);
+	error = server_auth_open(settings, why, &server->login_policy);
 	if (error != 0)
 		goto fail_accounts;
+	c->login_policy = server->login_policy;
+	error = guests_open(settings->connections, settings->connections_per_address, &c->guests);
+	if (error != 0)
+		goto fail_policy;
+	snprintf(why, sizeof(why), "cannot start");
 	error = offload_open(
 		"auth", settings->auth_workers, settings->auth_queue, &c->auth_workers);
 	if (error != 0)
@@ -347,10 +363,12 @@ fail_auth_workers:
 	offload_close(c->auth_workers);
 fail_guests:
 	guests_close(c->guests);
+fail_policy:
+	server_auth_close(server->login_policy);
 fail_accounts:
 	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
-	code = fail(EX_OSERR, "cannot start: %s", strerror(-error));
+	code = fail(EX_OSERR, "%s: %s", why, strerror(-error));
 fail_spool:
 	disk_close_root(&c->disk);
 	return code;
@@ -364,6 +382,7 @@ close_shared(struct server *server)
 	offload_close(c->disk_workers);
 	offload_close(c->auth_workers);
 	guests_close(c->guests);
+	server_auth_close(server->login_policy);
 	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
 	disk_close_root(&c->disk);
@@ -612,7 +631,6 @@ server_run(const struct settings *settings)
 	sigset_t signals;
 	int code = EX_OSERR;
 
-	server.common.dummy_hash = server.dummy_hash;
 	if (server.shards != NULL && server.doors != NULL && sem_init(&server.started, 0, 0) == 0) {
 		block_signals(&signals);
 		server.connections = raise_file_limit(settings);

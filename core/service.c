@@ -439,7 +439,7 @@ service_start(struct shard *shard, const struct door *door, int fd,
 	};
 	list_append(&shard->sessions, &v->item);
 	note_peer(v, peer);
-	line_reader_init(&v->lines, &shard->names);
+	line_reader_init(&v->lines, &shard->lines);
 	conn_open(&v->conn, &shard->loop, fd, &service_conn_ops);
 	door->protocol->begin(v);
 	if (door->settings->tls == LISTENER_TLS_IMPLICIT)

@@ -8,10 +8,14 @@
 
 #include "core/pop3/reply.h"
 #include "core/service_pop3_wish.h"
+#include "io/base/clock.h"
 #include "io/base/log.h"
 #include "storage/claim.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* What an idle connection may cost (tests/cost). */
 static_assert(sizeof(struct pop3_service) <= 512, "a guest's slot");
@@ -144,20 +148,39 @@ pop3_begin(struct service *v)
 	p->has_removed_mail = false;
 	pop3_session_init(
 		&p->session, &v->door->policy.pop3, conn_output(&v->conn), &v->shard->names);
+	line_reader_allow_long(&v->lines, pop3_session_long_word(&p->session));
 	set_login_deadline(v);
+}
+
+/* A stamp that no greeting had before: 64 random bits, the clock and our name (RFC 1939, section 7). */
+static const char *
+make_stamp(const struct service *v, char stamp_out[POP3_STAMP_OCTETS_MAX + 1])
+{
+	uint64_t random;
+
+	if (!v->shard->common->settings->apop ||
+		getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return NULL;
+	snprintf(stamp_out, POP3_STAMP_OCTETS_MAX + 1, "<%016" PRIx64 ".%" PRId64 "@ringpost>",
+		random, clock_calendar_us());
+	return stamp_out;
 }
 
 static int
 pop3_greet(struct service *v)
 {
-	return (int)pop3_session_greet(&pop3_service_of(v)->session);
+	char stamp[POP3_STAMP_OCTETS_MAX + 1];
+
+	return (int)pop3_session_greet(&pop3_service_of(v)->session, make_stamp(v, stamp));
 }
 
 static int
 pop3_secured(struct service *v)
 {
+	const struct sasl_facts facts = { 0 };
+
 	set_login_deadline(v);
-	return (int)pop3_session_secured(&pop3_service_of(v)->session);
+	return (int)pop3_session_secured(&pop3_service_of(v)->session, &facts);
 }
 
 static bool
@@ -169,7 +192,11 @@ pop3_is_foreign(struct service *v, struct span first_octets)
 static int
 pop3_line(struct service *v, struct span line)
 {
-	return (int)pop3_session_line(&pop3_service_of(v)->session, line);
+	struct pop3_session *session = &pop3_service_of(v)->session;
+	enum pop3_next next = pop3_session_line(session, line);
+
+	line_reader_allow_long(&v->lines, pop3_session_long_word(session));
+	return (int)next;
 }
 
 static int

@@ -122,40 +122,45 @@ come_home(struct offload_job *job)
 /* ---- VERIFY -------------------------------------------------------------------------------- */
 
 static void
-log_login(struct pop3_service *p, enum verdict verdict)
+log_login(const struct pop3_service *p, const struct login_request *login)
 {
-	const struct login_request *login = &p->wish->login;
 	char peer[INET6_ADDRSTRLEN];
-	struct span name;
-	struct span secret;
 
-	if (verdict == VERDICT_GOOD)
-		return;
-	pop3_session_credentials(&p->session, &name, &secret);
-	if (verdict == VERDICT_BAD)
+	switch (login->answer.verdict) {
+	case LOGIN_GOOD:
+		break;
+	case LOGIN_BAD:
+	case LOGIN_TOO_SOON:
+	case LOGIN_TOO_MANY:
 		log_event(EVENT_LOGIN_FAILED, kv_word("protocol", "pop3"),
-			kv_word("peer", service_peer(&p->service, peer)), kv_span("name", name));
-	else
+			kv_word("peer", service_peer(&p->service, peer)),
+			kv_word("mechanism", login->question.mechanism),
+			kv_span("name", login->question.name), kv_word("why", login->why));
+		break;
+	case LOGIN_UNAVAILABLE:
 		log_event(EVENT_LOGIN_UNAVAILABLE, kv_word("protocol", "pop3"),
-			kv_word("peer", service_peer(&p->service, peer)), kv_span("name", name),
+			kv_word("peer", service_peer(&p->service, peer)),
+			kv_word("mechanism", login->question.mechanism),
+			kv_span("name", login->question.name),
 			kv_str("error", strerror(-login->error)));
+		break;
+	}
 }
 
+/* The session hears the answer; the request stays while its maildrop is being opened. */
 static enum pop3_next
-tell_verdict(struct pop3_service *p, enum verdict verdict)
+tell_answer(struct pop3_service *p)
 {
-	static const enum pop3_verdict words[] = {
-		[VERDICT_GOOD] = POP3_VERDICT_GOOD,
-		[VERDICT_BAD] = POP3_VERDICT_BAD,
-		[VERDICT_UNAVAILABLE] = POP3_VERDICT_UNAVAILABLE,
-	};
-	bool read_only = p->wish->login.account.read_only;
+	struct login_request *login = &p->wish->login;
+	enum pop3_next next;
 
-	log_login(p, verdict);
-	authenticate_forget(&p->wish->login);
-	if (verdict != VERDICT_GOOD)
+	log_login(p, login);
+	next = pop3_session_answered(&p->session, &login->answer);
+	line_reader_allow_long(&p->service.lines, pop3_session_long_word(&p->session));
+	authenticate_forget(login);
+	if (next != POP3_NEXT_OPEN && next != POP3_NEXT_VERIFY)
 		wish_forget(p);
-	return pop3_session_verified(&p->session, words[verdict], read_only);
+	return next;
 }
 
 static void
@@ -170,36 +175,28 @@ verify_done(struct offload_job *job)
 	struct pop3_service *p = come_home(job);
 	struct shard *shard = p->service.shard;
 
-	service_resume(&p->service,
-		(int)tell_verdict(p,
-			authenticate_finish(
-				&shard->authenticator, &wish_of(job)->login, shard->loop.now_ms)));
+	authenticate_finish(&shard->authenticator, shard->loop.now_ms, &wish_of(job)->login);
+	service_resume(&p->service, (int)tell_answer(p));
 }
 
 bool
 wish_verify(struct pop3_service *p, int *next_out)
 {
+	static const struct login_answer no_memory = { .verdict = LOGIN_UNAVAILABLE };
 	struct shard *shard = p->service.shard;
+	struct login_question question = pop3_session_question(&p->session);
 	struct wish *w = take_wish(p);
-	enum verdict verdict;
-	struct span name;
-	struct span secret;
 
 	if (w == NULL) {
-		*next_out =
-			(int)pop3_session_verified(&p->session, POP3_VERDICT_UNAVAILABLE, false);
+		*next_out = (int)pop3_session_answered(&p->session, &no_memory);
 		return true;
 	}
-	pop3_session_credentials(&p->session, &name, &secret);
-	verdict = authenticate_begin(
-		&shard->authenticator, name, secret, shard->loop.now_ms, &w->login);
-	if (verdict == VERDICT_NEEDS_PROOF) {
+	if (!authenticate_begin(&shard->authenticator, &question, shard->loop.now_ms, &w->login)) {
 		if (send_away(p, shard->common->auth_workers, work_verify, verify_done))
 			return false;
-		w->login.error = -EBUSY;
-		verdict = VERDICT_UNAVAILABLE;
+		authenticate_give_up(&w->login, -EBUSY);
 	}
-	*next_out = (int)tell_verdict(p, verdict);
+	*next_out = (int)tell_answer(p);
 	return true;
 }
 
@@ -234,6 +231,7 @@ tell_opened(struct pop3_service *p, int error)
 		return pop3_session_opened(&p->session, error, NULL);
 	conn_set_idle_limit(
 		&p->service.conn, p->service.shard->common->settings->idle_timeout_s * 1000);
+	line_reader_allow_long(&p->service.lines, NULL);
 	return pop3_session_opened(&p->session, 0, p->hold->maildrop);
 }
 

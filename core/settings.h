@@ -85,8 +85,11 @@ struct settings {
 	/* accounts */
 	const char *default_domain;   /* put behind a login name without "@"; "" for none */
 	const char *detail_separator; /* cut off the local part from here on; "" to keep it */
-	const char *password_scheme;  /* for new hashes: yescrypt, sha512-crypt, bcrypt, plain */
-	unsigned auth_workers;        /* "auto" is resolved by settings_load() */
+	const char *password_scheme;  /* for new hashes: yescrypt, scram-sha-256, ... */
+	const char *sasl_mechanisms;  /* offered by AUTH, as sasl_mechanisms_read() takes them */
+	bool apop;
+	struct settings_texts master_users;
+	unsigned auth_workers;       /* "auto" is resolved by settings_load() */
 	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
 	unsigned auth_cache_seconds; /* 0: every login is verified anew */
 	unsigned auth_cache_entries; /* for each shard */

@@ -5,6 +5,7 @@
  */
 #include "core/settings_table.h"
 
+#include "core/auth/sasl.h"
 #include "io/base/must.h"
 #include "io/tls.h"
 
@@ -34,7 +35,8 @@ static const char *const ktls_words[] = {
 	[TLS_KTLS_OFF] = "off",
 	NULL,
 };
-static const char *const scheme_words[] = { "yescrypt", "sha512-crypt", "bcrypt", "plain", NULL };
+static const char *const scheme_words[] = { "yescrypt", "scram-sha-256", "sha512-crypt", "bcrypt",
+	"plain", NULL };
 
 static bool
 has_control(const char *text)
@@ -76,6 +78,14 @@ fault_of_domain(const char *text)
 			return "a part between two dots is empty";
 	}
 	return text[0] != '\0' && before == '.' ? "it ends with a dot" : NULL;
+}
+
+static const char *
+fault_of_mechanisms(const char *text)
+{
+	unsigned set;
+
+	return sasl_mechanisms_read(text, &set) ? NULL : "a mechanism in it is not known";
 }
 
 static const char *
@@ -146,6 +156,20 @@ const struct setting settings_rows[] = {
 	{ TEXT(password_scheme, "yescrypt", 0, 64, NULL), .words = scheme_words,
 	  .explanation = "Scheme of new password hashes. All of them are accepted at login whatever is "
 			 "set here. `plain` is for tests only." },
+	{ TEXT(sasl_mechanisms, "PLAIN LOGIN EXTERNAL", 0, 200, fault_of_mechanisms),
+	  .explanation = "What AUTH offers, of `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `SCRAM-SHA-1`, "
+			 "`PLAIN`, `LOGIN`, `EXTERNAL`, `OAUTHBEARER`, `XOAUTH2`. Each is shown where it can "
+			 "work: those that show a secret only where passwords may travel, `EXTERNAL` to a client "
+			 "with a certificate, `PLUS` over TLS. SCRAM works for accounts whose hash is of the "
+			 "scheme `scram-sha-256` (or `plain`); clients prefer it wherever it is offered, so "
+			 "offer it when all accounts have one." },
+	{ YES_NO(apop, "no"),
+	  .explanation = "Offer APOP (RFC 1939, section 7), with a stamp in the greeting. It works for "
+			 "accounts whose password is stored as it is, and MD5 is weak: TLS and PLAIN are "
+			 "better." },
+	{ .name = FIELD(master_users), .kind = SETTING_TEXTS, .fallback = "", .min = 3, .max = 254,
+	  .explanation = "Accounts that may open the maildrops of others: a SASL login with their own "
+			 "password and another account's name as authorization identity." },
 	{ NUMBER(auth_workers, "auto", 0, 256), .zero_word = "auto",
 	  .explanation = "Threads that verify passwords. `auto`: one for each core the process may run on." },
 	{ NUMBER(auth_queue, "1024", 1, 1000000),

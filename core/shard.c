@@ -193,8 +193,7 @@ open_authenticator(struct shard *s)
 	int error;
 
 	*a = (struct authenticator){
-		.rules = { settings->default_domain, settings->detail_separator },
-		.dummy_hash = s->common->dummy_hash,
+		.policy = s->common->login_policy,
 	};
 	error = accounts_reader_open(s->common->accounts, &a->accounts);
 	if (error != 0)
@@ -222,6 +221,8 @@ open_slabs(struct shard *s)
 		slab_init(&s->services[i], shard_protocols[i]->slot_octets, guests);
 	slab_init(&s->wishes, wish_octets(), guests);
 	slab_init(&s->names, LINE_BLOCK_OCTETS, 2 * guests);
+	slab_init(&s->long_lines, LONG_LINE_BLOCK_OCTETS, LONG_LINES_MAX);
+	s->lines = (struct line_pool){ &s->names, &s->long_lines };
 	slab_init(&s->inputs, INPUT_BLOCK_OCTETS, guests);
 }
 
@@ -232,6 +233,7 @@ close_slabs(struct shard *s)
 		slab_destroy(&s->services[i]);
 	slab_destroy(&s->wishes);
 	slab_destroy(&s->names);
+	slab_destroy(&s->long_lines);
 	slab_destroy(&s->inputs);
 }
 

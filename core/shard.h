@@ -9,6 +9,7 @@
 
 #include "core/auth/authenticate.h"
 #include "core/guests.h"
+#include "core/line.h"
 #include "core/pop3/session.h"
 #include "core/settings.h"
 #include "io/listener.h"
@@ -32,7 +33,7 @@ struct shard_common {
 	struct accounts *accounts;
 	struct disk disk; /* waits */
 	struct maildrop_options maildrop_options;
-	const char *dummy_hash;
+	const struct login_policy *login_policy;
 	struct tls_options tls_options;
 	struct tls_credentials *credentials; /* at the start; NULL: no listener speaks TLS */
 };
@@ -64,9 +65,11 @@ struct shard {
 	struct maildrop_cache maildrops;
 	struct slab services[PROTOCOLS];
 	struct slab wishes;
-	struct slab names;    /* line blocks and user names */
-	struct slab inputs;   /* input that waits */
-	struct list sessions; /* struct service */
+	struct slab names; /* line blocks and struct pop3_login */
+	struct slab long_lines;
+	struct line_pool lines; /* of both */
+	struct slab inputs;     /* input that waits */
+	struct list sessions;   /* struct service */
 	struct timer housekeeping;
 	uint64_t drain_deadline_ms; /* 0: not draining */
 	uint32_t jobs_away;         /* with workers */

@@ -91,10 +91,11 @@ time_lines(size_t piece)
 	struct span input = make_lines(text, sizeof(text));
 	struct line_reader reader;
 	struct slab blocks;
+	struct line_pool pool = { &blocks, NULL };
 	uint64_t start;
 
 	slab_init(&blocks, LINE_BLOCK_OCTETS, 1);
-	line_reader_init(&reader, &blocks);
+	line_reader_init(&reader, &pool);
 	start = wall_ns();
 	for (unsigned i = 0; i < ROUNDS; i++)
 		must(cut(&reader, input, piece) == LINES);
@@ -206,11 +207,12 @@ static void
 play(struct stage *s, const char *const *commands)
 {
 	struct pop3_session session;
+	const struct line_pool pool = { &s->blocks, NULL };
 	struct line_reader reader;
 	struct span line;
 	bool open;
 
-	line_reader_init(&reader, &s->blocks);
+	line_reader_init(&reader, &pool);
 	pop3_session_init(&session, &policy, &s->reply, &s->names);
 	open = go_on(s, &session, pop3_session_greet(&session, NULL));
 	for (; *commands != NULL; commands++) {

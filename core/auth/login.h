@@ -12,10 +12,10 @@
 
 enum login_kind {
 	LOGIN_PASSWORD, /* is `secret` a password of `name`? */
-	LOGIN_APOP,     /* is `secret` MD5 of `stamp` and the password of `name`? (RFC 1939, section 7) */
-	LOGIN_TOKEN,    /* is `secret` a bearer token for `name`, or for whom, if that is empty? */
-	LOGIN_PROVEN,   /* it is `name`: a certificate or SCRAM has shown it; may it log in? */
-	LOGIN_KEYS,     /* not a login yet: which SCRAM keys has `name`? */
+	LOGIN_APOP, /* is `secret` MD5 of `stamp` and the password of `name`? (RFC 1939, section 7) */
+	LOGIN_TOKEN,  /* is `secret` a bearer token for `name`, or for whom, if that is empty? */
+	LOGIN_PROVEN, /* it is `name`: a certificate or SCRAM has shown it; may it log in? */
+	LOGIN_KEYS,   /* not a login yet: which SCRAM keys has `name`? */
 };
 
 /* Spans are borrowed until the answer. */
@@ -25,7 +25,7 @@ struct login_question {
 	struct span name;
 	struct span acts_for; /* the account whose maildrop is wanted; empty: its own */
 	struct span secret;
-	struct span stamp;       /* LOGIN_APOP: "<...@...>" */
+	struct span stamp;        /* LOGIN_APOP: "<...@...>" */
 	enum sasl_mechanism sasl; /* LOGIN_KEYS: of which mechanism */
 };
 

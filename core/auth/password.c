@@ -6,6 +6,7 @@
  */
 #include "core/auth/password.h"
 
+#include "core/auth/scram.h"
 #include "io/base/must.h"
 
 #include <crypt.h>
@@ -76,8 +77,12 @@ password_scheme_name(const char *hash)
 {
 	const struct scheme *scheme = find_scheme(hash);
 
+	enum scram_hash scram;
+
 	if (scheme != NULL)
 		return scheme->name;
+	if (scram_is_stored(hash, &scram))
+		return scram == SCRAM_SHA_256 ? "scram-sha-256" : "scram-sha-1";
 	return starts_with(hash, PLAIN_PREFIX) ? "plain" : "unknown";
 }
 
@@ -85,11 +90,15 @@ int
 password_check_hash(const char *hash)
 {
 	size_t length = strlen(hash);
+	struct scram_keys keys;
+	enum scram_hash scram;
 
 	if (length == 0 || length > ACCOUNT_HASH_OCTETS_MAX)
 		return -EINVAL;
 	if (starts_with(hash, PLAIN_PREFIX))
 		return length > strlen(PLAIN_PREFIX) ? 0 : -EINVAL;
+	if (scram_is_stored(hash, &scram))
+		return scram_read(hash, scram, &keys);
 	if (find_scheme(hash) == NULL)
 		return -ENOTSUP;
 	return crypt_checksalt(hash) == CRYPT_SALT_INVALID ? -EINVAL : 0;
@@ -136,9 +145,19 @@ verify_crypt(struct span secret, const char *stored, bool *right_out)
 	return error;
 }
 
+static int
+verify_scram(struct span secret, const char *stored, enum scram_hash hash, bool *right_out)
+{
+	struct scram_keys keys;
+	int error = scram_read(stored, hash, &keys);
+
+	return error != 0 ? error : scram_verify(secret, hash, &keys, right_out);
+}
+
 int
 password_verify(struct span secret, const char *hash, bool *right_out)
 {
+	enum scram_hash scram;
 	int error = password_check_hash(hash);
 
 	if (error != 0)
@@ -147,6 +166,8 @@ password_verify(struct span secret, const char *hash, bool *right_out)
 		*right_out = false;
 		return 0;
 	}
+	if (scram_is_stored(hash, &scram))
+		return verify_scram(secret, hash, scram, right_out);
 	if (!starts_with(hash, PLAIN_PREFIX))
 		return verify_crypt(secret, hash, right_out);
 	*right_out = equals_in_constant_time(secret, span_of_string(hash + strlen(PLAIN_PREFIX)));
@@ -182,6 +203,18 @@ make_crypt(const char *prefix, struct span secret, char hash_out[ACCOUNT_HASH_OC
 	return error;
 }
 
+static int
+make_scram(struct span secret, char hash_out[ACCOUNT_HASH_OCTETS_MAX + 1])
+{
+	struct scram_keys keys;
+	int error = scram_make(secret, SCRAM_SHA_256, &keys);
+
+	if (error == 0)
+		error = scram_print(&keys, SCRAM_SHA_256, hash_out);
+	explicit_bzero(&keys, sizeof(keys));
+	return error;
+}
+
 int
 password_make(const char *scheme, struct span secret, char hash_out[ACCOUNT_HASH_OCTETS_MAX + 1])
 {
@@ -189,6 +222,8 @@ password_make(const char *scheme, struct span secret, char hash_out[ACCOUNT_HASH
 		return -EINVAL;
 	if (strcmp(scheme, "plain") == 0)
 		return make_plain(secret, hash_out);
+	if (strcmp(scheme, "scram-sha-256") == 0)
+		return make_scram(secret, hash_out);
 	if (strcmp(scheme, "bcrypt") == 0 && secret.length > BCRYPT_OCTETS_MAX)
 		return -ERANGE;
 	for (size_t i = 0; i < array_count(schemes); i++) {

@@ -46,7 +46,7 @@ enum sasl_mechanism {
 	(SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_OAUTHBEARER) |                \
 		SASL_BIT(SASL_XOAUTH2))
 
-#define SASL_EXPORTER_OCTETS 32u /* RFC 9266, section 2 */
+#define SASL_EXPORTER_OCTETS 32u  /* RFC 9266, section 2 */
 #define SASL_NAME_OCTETS_MAX 254u /* of a certificate: an address */
 
 enum sasl_next {

@@ -166,6 +166,8 @@ list_mechanisms(struct pop3_session *s)
 {
 	unsigned mechanisms = authorization_mechanisms(s);
 
+	if (mechanisms == 0)
+		return pop3_reply(s, POP3_MECHANISM_NOT_HERE);
 	pop3_reply(s, POP3_AUTH_LIST_OK);
 	for (unsigned m = 0; m < SASL_MECHANISMS; m++) {
 		if ((mechanisms & SASL_BIT(m)) != 0) {
@@ -223,7 +225,8 @@ static struct sasl_facts
 facts_of(const struct pop3_login *login)
 {
 	return (struct sasl_facts){
-		.exporter = span_of(login->exporter, login->has_exporter ? SASL_EXPORTER_OCTETS : 0),
+		.exporter =
+			span_of(login->exporter, login->has_exporter ? SASL_EXPORTER_OCTETS : 0),
 		.certificate_name =
 			login->certificate_name[0] == '\0' ? NULL : login->certificate_name,
 	};
@@ -280,10 +283,12 @@ authorization_response(struct pop3_session *s, struct span line)
 	return follow(s, sasl_step(s->login->sasl, line));
 }
 
-bool
-pop3_session_in_exchange(const struct pop3_session *s)
+const char *
+pop3_session_long_word(const struct pop3_session *s)
 {
-	return s->login != NULL && s->login->sasl != NULL;
+	if (pop3_in_exchange(s))
+		return "";
+	return s->state == POP3_AUTHORIZATION ? "AUTH " : NULL;
 }
 
 /* STLS (RFC 2595, section 4). */

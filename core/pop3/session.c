@@ -239,7 +239,7 @@ pop3_session_line(struct pop3_session *s, struct span line)
 
 	must(s->state == POP3_AUTHORIZATION || s->state == POP3_TRANSACTION);
 	s->heard_a_line = true;
-	if (pop3_session_in_exchange(s))
+	if (pop3_in_exchange(s))
 		return authorization_response(s, line);
 	if (command == NULL) {
 		if (is_first && is_foreign_verb(word))

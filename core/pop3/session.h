@@ -68,7 +68,7 @@ struct pop3_policy {
 	bool plaintext_auth;        /* USER and PASS although the connection is in clear */
 	bool offers_tls;            /* STLS */
 	uint32_t expire_days;       /* 0: NEVER */
-	unsigned mechanisms;          /* of AUTH, SASL_BIT()s */
+	unsigned mechanisms;        /* of AUTH, SASL_BIT()s */
 	uint32_t failed_logins_max;
 };
 
@@ -77,10 +77,10 @@ struct pop3_policy {
 #define POP3_USER_OCTETS_MAX 512u /* what is longer is cut: no account has such a name */
 
 struct pop3_login {
-	struct span secret;  /* within the line that asked for VERIFY */
-	struct sasl *sasl;   /* an exchange that AUTH has begun; NULL: none */
-	uint8_t question;    /* enum login_kind; VERIFY */
-	uint8_t mechanism;   /* enum sasl_mechanism of `sasl` */
+	struct span secret; /* within the line that asked for VERIFY */
+	struct sasl *sasl;  /* an exchange that AUTH has begun; NULL: none */
+	uint8_t question;   /* enum login_kind; VERIFY */
+	uint8_t mechanism;  /* enum sasl_mechanism of `sasl` */
 	bool has_user;
 	bool has_exporter;
 	uint16_t user_octets;
@@ -142,9 +142,9 @@ bool pop3_session_is_foreign(struct pop3_session *s, struct span first_octets);
 
 enum pop3_next pop3_session_drained(struct pop3_session *s);
 
-/* True while lines may be as long as SASL_LINE_OCTETS_MAX: before the login a line that begins with
- * "AUTH ", and all lines of an exchange. */
-bool pop3_session_in_exchange(const struct pop3_session *s);
+/* Which lines may be long now (line_reader_allow_long()): before the login those of AUTH, within an
+ * exchange all. */
+const char *pop3_session_long_word(const struct pop3_session *s);
 
 /* VERIFY: valid until pop3_session_answered(), if the line is. */
 struct login_question pop3_session_question(const struct pop3_session *s);

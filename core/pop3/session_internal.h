@@ -40,6 +40,13 @@ enum pop3_next authorization_apop(struct pop3_session *s, const struct pop3_args
 enum pop3_next authorization_auth(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_stls(struct pop3_session *s, const struct pop3_args *args);
 
+/* AUTH has begun an exchange: lines are responses. */
+static inline bool
+pop3_in_exchange(const struct pop3_session *s)
+{
+	return s->login != NULL && s->login->sasl != NULL;
+}
+
 /* A line within an exchange that AUTH has begun. */
 enum pop3_next authorization_response(struct pop3_session *s, struct span line);
 /* The exchange is over, or given up. */

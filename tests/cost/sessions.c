@@ -42,6 +42,7 @@ struct world {
 	struct maildrop_cache maildrops;
 	struct segments_pool pool;
 	struct slab names;
+	struct line_pool lines;
 	struct pop3_policy policy;
 };
 
@@ -116,6 +117,7 @@ make_world(struct world *w)
 	expect(maildrop_cache_open(&w->maildrops, &w->disk, 16), "maildrops");
 	segments_pool_init(&w->pool, 1000);
 	slab_init(&w->names, LINE_BLOCK_OCTETS, 1000);
+	w->lines = (struct line_pool){ &w->names, NULL };
 }
 
 static int
@@ -196,7 +198,7 @@ visit(struct world *w, struct span input)
 	enum pop3_next next;
 
 	segments_init(&v.reply, &w->pool);
-	line_reader_init(&v.reader, &w->names);
+	line_reader_init(&v.reader, &w->lines);
 	pop3_session_init(&v.session, &w->policy, &v.reply, &w->names);
 	next = pop3_session_greet(&v.session, NULL);
 	while (next != POP3_NEXT_CLOSE) {

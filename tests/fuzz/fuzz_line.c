@@ -68,10 +68,11 @@ LLVMFuzzerTestOneInput(const uint8_t *octets, size_t size)
 	struct span line;
 	bool too_long;
 	struct slab blocks;
+	struct line_pool pool = { &blocks, NULL };
 	struct line_reader reader;
 
 	slab_init(&blocks, LINE_BLOCK_OCTETS, 1);
-	line_reader_init(&reader, &blocks);
+	line_reader_init(&reader, &pool);
 	while (rest.length > 0) {
 		size_t cut;
 

@@ -108,8 +108,8 @@ verify(struct guest *g)
 	if (g->world->login_unavailable) {
 		answer.verdict = LOGIN_UNAVAILABLE;
 	} else if (q.kind == LOGIN_KEYS) {
-		keys = keys_for(q.sasl,
-			g->account == NULL ? SPAN("nobody knows") : g->account->secret);
+		keys = keys_for(
+			q.sasl, g->account == NULL ? SPAN("nobody knows") : g->account->secret);
 		answer.keys = &keys;
 		answer.verdict = LOGIN_GOOD;
 	} else if (is_right(g, &q)) {
@@ -230,7 +230,9 @@ guest_connect(struct guest *g, const struct guest_world *world)
 	segments_init(&g->reply, &g->pool);
 	slab_init(&g->names, LINE_BLOCK_OCTETS, 1);
 	slab_init(&g->blocks, LINE_BLOCK_OCTETS, 1);
-	line_reader_init(&g->reader, &g->blocks);
+	slab_init(&g->long_blocks, LONG_LINE_BLOCK_OCTETS, 1);
+	g->lines = (struct line_pool){ &g->blocks, &g->long_blocks };
+	line_reader_init(&g->reader, &g->lines);
 	pop3_session_init(&g->session, &world->policy, &g->reply, &g->names);
 	go_on(g, pop3_session_greet(&g->session, NULL));
 }
@@ -250,9 +252,10 @@ guest_hear(struct guest *g, struct span octets)
 		go_on(g, POP3_NEXT_REFUSE);
 	g->heard = true;
 	while (!g->closed) {
+		line_reader_allow_long(&g->reader, pop3_session_long_word(&g->session));
 		switch (line_next(&g->reader, &octets, &line)) {
 		case LINE_READY:
-			must(line.length <= LINE_OCTETS_MAX);
+			must(line.length <= LONG_LINE_OCTETS_MAX);
 			go_on(g, pop3_session_line(&g->session, line));
 			if (g->awaits_tls) {
 				line_reader_clear(&g->reader);
@@ -300,6 +303,7 @@ guest_disconnect(struct guest *g)
 	segments_pool_destroy(&g->pool);
 	slab_destroy(&g->names);
 	slab_destroy(&g->blocks);
+	slab_destroy(&g->long_blocks);
 }
 
 void

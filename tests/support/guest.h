@@ -40,6 +40,8 @@ struct guest {
 	struct segments reply;
 	struct slab names;
 	struct slab blocks;
+	struct slab long_blocks;
+	struct line_pool lines;
 	struct guest_account *account;
 	struct maildrop *maildrop;
 	bool heard;      /* the first octets were looked at */

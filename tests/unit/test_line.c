@@ -11,6 +11,8 @@
 
 struct fixture {
 	struct slab blocks;
+	struct slab long_blocks;
+	struct line_pool pool;
 	struct line_reader reader;
 };
 
@@ -20,7 +22,9 @@ set_up(void **state)
 	static struct fixture f;
 
 	slab_init(&f.blocks, LINE_BLOCK_OCTETS, 1);
-	line_reader_init(&f.reader, &f.blocks);
+	slab_init(&f.long_blocks, LONG_LINE_BLOCK_OCTETS, 1);
+	f.pool = (struct line_pool){ &f.blocks, &f.long_blocks };
+	line_reader_init(&f.reader, &f.pool);
 	*state = &f;
 	return 0;
 }
@@ -33,6 +37,8 @@ tear_down(void **state)
 	line_reader_clear(&f->reader);
 	assert_int_equal(f->blocks.blocks_taken, 0);
 	slab_destroy(&f->blocks);
+	assert_int_equal(f->long_blocks.blocks_taken, 0);
+	slab_destroy(&f->long_blocks);
 	return 0;
 }
 
@@ -163,6 +169,61 @@ without_memory_it_says_so(void **state)
 	slab_give(&f->blocks, only);
 }
 
+/* A token of a real provider: longer than a command, in pieces of any size, and whole. */
+static void
+long_lines_where_they_are_allowed(void **state)
+{
+	static char text[LONG_LINE_OCTETS_MAX + 10];
+	struct fixture *f = *state;
+	static const size_t pieces[] = { 1, 7, 1025, 1026, 1027, 4096, sizeof(text) };
+
+	for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
+		for (size_t over = 0; over < 2; over++) { /* the longest, and one octet more */
+			size_t length = LONG_LINE_OCTETS_MAX + over;
+			enum line_result result = LINE_NEEDS_MORE;
+			struct span line;
+			size_t at = 0;
+
+			memset(text, 'x', length);
+			memcpy(text, "auth ", 5);
+			memcpy(text + length, "\r\n", 2);
+			line_reader_allow_long(&f->reader, "AUTH ");
+			while (at < length + 2 && result == LINE_NEEDS_MORE) {
+				size_t cut =
+					length + 2 - at < pieces[p] ? length + 2 - at : pieces[p];
+				struct span input = span_of(text + at, cut);
+
+				result = line_next(&f->reader, &input, &line);
+				at += cut;
+			}
+			assert_int_equal(result, over == 0 ? LINE_READY : LINE_TOO_LONG);
+			if (over == 0)
+				assert_true(span_equals(line, span_of(text, length)));
+			line_reader_clear(&f->reader);
+		}
+	}
+}
+
+static void
+long_lines_of_other_words_are_too_long(void **state)
+{
+	static char text[2048];
+	struct fixture *f = *state;
+	struct span input = span_of(text, sizeof(text));
+	struct span line;
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\n';
+	line_reader_allow_long(&f->reader, "AUTH ");
+	assert_int_equal(line_next(&f->reader, &input, &line), LINE_TOO_LONG);
+	input = span_of(text, sizeof(text));
+	line_reader_allow_long(&f->reader, "");
+	assert_int_equal(line_next(&f->reader, &input, &line), LINE_READY);
+	input = span_of(text, sizeof(text));
+	line_reader_allow_long(&f->reader, NULL);
+	assert_int_equal(line_next(&f->reader, &input, &line), LINE_TOO_LONG);
+}
+
 int
 main(void)
 {
@@ -177,6 +238,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			what_is_too_long_is_told_once_and_passed_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_memory_it_says_so, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			long_lines_where_they_are_allowed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			long_lines_of_other_words_are_too_long, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("line", tests, NULL, NULL);

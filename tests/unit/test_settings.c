@@ -309,7 +309,7 @@ every_wrong_value_is_told_at_once(void **state)
 		"%:2: shards = many: not a whole number; allowed: auto (0), or 1 to 1024\n"
 		"%:4: sqpoll = maybe: neither yes nor no; allowed: yes or no\n"
 		"%:5: session_policy = rude: no such choice; allowed: shared, exclusive\n"
-		"%:6: password_scheme = \"md5\": no such choice; allowed: yescrypt, sha512-crypt, "
+		"%:6: password_scheme = \"md5\": no such choice; allowed: yescrypt, scram-sha-256, sha512-crypt, "
 		"bcrypt, plain\n"
 		"%:7: failed_logins = -1: not a whole number; allowed: 1 to 100\n"
 		"%:8: greeting = \"\": too short; allowed: 1 to 400 octets\n"

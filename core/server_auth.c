@@ -1,0 +1,68 @@
+/*
+ * server_auth.c - see server_auth.h.
+ */
+#include "core/server_auth.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+static int
+add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
+	struct login_policy *policy)
+{
+	const struct settings_texts *masters = &settings->master_users;
+
+	policy->masters = calloc(masters->count + 1, sizeof(*policy->masters));
+	if (policy->masters == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < masters->count; i++) {
+		int error = address_canonical(
+			span_of_string(masters->at[i]), &policy->rules, policy->masters[i]);
+
+		if (error != 0) {
+			snprintf(why, SERVER_AUTH_WHY_OCTETS,
+				"master_users: \"%.300s\" is no address: write it as local@domain",
+				masters->at[i]);
+			return error;
+		}
+		policy->master_count++;
+	}
+	return 0;
+}
+
+int
+server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
+	struct login_policy **policy_out)
+{
+	struct login_policy *policy = calloc(1, sizeof(*policy));
+	int error;
+
+	snprintf(why, SERVER_AUTH_WHY_OCTETS, "cannot prepare for logins");
+	if (policy == NULL)
+		return -ENOMEM;
+	policy->rules =
+		(struct address_rules){ settings->default_domain, settings->detail_separator };
+	error = add_masters(settings, why, policy);
+	if (error == 0)
+		error = password_make_dummy(settings->password_scheme, policy->dummy_hash);
+	if (error == 0 &&
+		getrandom(policy->dummy_secret, sizeof(policy->dummy_secret), 0) !=
+			(ssize_t)sizeof(policy->dummy_secret))
+		error = -EIO;
+	if (error != 0) {
+		server_auth_close(policy);
+		return error;
+	}
+	*policy_out = policy;
+	return 0;
+}
+
+void
+server_auth_close(struct login_policy *policy)
+{
+	if (policy != NULL)
+		free(policy->masters);
+	free(policy);
+}

@@ -1,0 +1,17 @@
+/*
+ * server_auth.h - the policy of logins, made of the settings at start.
+ */
+#ifndef CORE_SERVER_AUTH_H
+#define CORE_SERVER_AUTH_H
+
+#include "core/auth/authenticate.h"
+#include "core/settings.h"
+
+#define SERVER_AUTH_WHY_OCTETS 512u
+
+/* 0, or a negative errno and one line for the operator in `why`. */
+int server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
+	struct login_policy **policy_out);
+void server_auth_close(struct login_policy *policy);
+
+#endif
