@@ -258,6 +258,8 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 		return begin_apop(a, r);
 	case LOGIN_PROVEN:
 		return conclude(a, r);
+	case LOGIN_DISPROVEN:
+		return answer_bad(r, r->is_known ? "wrong_proof" : r->why);
 	case LOGIN_KEYS:
 		return begin_keys(a, r);
 	case LOGIN_TOKEN:

@@ -13,9 +13,10 @@
 enum login_kind {
 	LOGIN_PASSWORD, /* is `secret` a password of `name`? */
 	LOGIN_APOP, /* is `secret` MD5 of `stamp` and the password of `name`? (RFC 1939, section 7) */
-	LOGIN_TOKEN,  /* is `secret` a bearer token for `name`, or for whom, if that is empty? */
-	LOGIN_PROVEN, /* it is `name`: a certificate or SCRAM has shown it; may it log in? */
-	LOGIN_KEYS,   /* not a login yet: which SCRAM keys has `name`? */
+	LOGIN_TOKEN,     /* is `secret` a bearer token for `name`, or for whom, if that is empty? */
+	LOGIN_PROVEN,    /* it is `name`: a certificate or SCRAM has shown it; may it log in? */
+	LOGIN_DISPROVEN, /* the proof was no good (SCRAM): no, and it counts as a failure */
+	LOGIN_KEYS,      /* not a login yet: which SCRAM keys has `name`? */
 };
 
 /* Spans are borrowed until the answer. */

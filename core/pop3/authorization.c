@@ -212,7 +212,9 @@ follow(struct pop3_session *s, enum sasl_next next)
 	case SASL_NEXT_PROVEN:
 		return ask(s, LOGIN_PROVEN);
 	case SASL_NEXT_REFUSED:
-		return count_failure(s, POP3_LOGIN_FAILED);
+		if (s->login->question == LOGIN_TOKEN) /* it was counted before it was explained */
+			return count_failure(s, POP3_LOGIN_FAILED);
+		return ask(s, LOGIN_DISPROVEN);
 	case SASL_NEXT_MALFORMED:
 		return count_failure(s, POP3_AUTH_MALFORMED);
 	case SASL_NEXT_NO_MEMORY:
@@ -245,6 +247,7 @@ begin_exchange(struct pop3_session *s, enum sasl_mechanism mechanism, struct spa
 	if (sasl_open(mechanism, &facts, &s->login->sasl) != 0)
 		return give_up(s, POP3_NO_MEMORY);
 	s->login->mechanism = (uint8_t)mechanism;
+	s->login->question = LOGIN_PASSWORD;
 	return follow(s,
 		initial.length == 0 ? sasl_begin(s->login->sasl)
 				    : sasl_step(s->login->sasl, initial));

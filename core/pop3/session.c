@@ -198,8 +198,12 @@ find_command(const struct pop3_session *s, struct span word)
 {
 	const struct pop3_command *in_other_state = NULL;
 
+	if (word.length == 0)
+		return NULL;
 	for (size_t i = 0; i < array_count(commands); i++) {
-		if (!span_equals_nocase(word, span_of_string(commands[i].name)))
+		/* The first letter tells most of them apart. */
+		if ((word.at[0] & ~0x20) != commands[i].name[0] ||
+			!span_equals_nocase(word, span_of_string(commands[i].name)))
 			continue;
 		if ((commands[i].states & s->state) != 0)
 			return &commands[i];

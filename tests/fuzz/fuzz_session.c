@@ -85,6 +85,8 @@ play(unsigned flags, unsigned random, struct span input, struct guest *g)
 			.greeting = "ready",
 			.implementation = "ringpost",
 			.plaintext_auth = (flags & NO_PLAINTEXT) == 0,
+			.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) |
+				SASL_BIT(SASL_OAUTHBEARER) | SASL_BIT(SASL_XOAUTH2),
 			.failed_logins_max = 3,
 		},
 		.login_unavailable = (flags & LOGIN_UNAVAILABLE) != 0,

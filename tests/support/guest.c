@@ -90,6 +90,7 @@ is_right(const struct guest *g, const struct login_question *q)
 		return is_token_of(q->secret, q->name);
 	case LOGIN_PROVEN:
 		return true;
+	case LOGIN_DISPROVEN:
 	case LOGIN_APOP:
 	case LOGIN_KEYS:
 		break;

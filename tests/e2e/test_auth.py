@@ -1,0 +1,193 @@
+"""AUTH over the wire: SCRAM by hand and by real clients, tokens of all sizes, APOP, masters."""
+import base64
+import hashlib
+import hmac
+import os
+import subprocess
+import unittest
+
+import harness
+
+ALICE = "alice@" + harness.DOMAIN
+
+
+def b64(octets):
+    return base64.b64encode(octets).decode()
+
+
+class Scram:
+    """RFC 5802 from the document alone, the client's side."""
+
+    def __init__(self, name, password, hash_name):
+        self.password, self.hash_name = password.encode(), hash_name
+        self.nonce = b64(os.urandom(18))
+        self.bare = "n=%s,r=%s" % (name.replace("=", "=3D").replace(",", "=2C"), self.nonce)
+
+    def first(self):
+        return b64(("n,," + self.bare).encode())
+
+    def final(self, challenge):
+        server_first = base64.b64decode(challenge).decode()
+        fields = dict(part.split("=", 1) for part in server_first.split(","))
+        assert fields["r"].startswith(self.nonce)
+        salted = hashlib.pbkdf2_hmac(self.hash_name, self.password, base64.b64decode(fields["s"]),
+                                     int(fields["i"]))
+        without_proof = "c=biws,r=" + fields["r"]
+        message = ",".join((self.bare, server_first, without_proof)).encode()
+        client_key = self.mac(salted, b"Client Key")
+        signature = self.mac(hashlib.new(self.hash_name, client_key).digest(), message)
+        proof = bytes(a ^ b for a, b in zip(client_key, signature))
+        self.expected = b"v=" + base64.b64encode(self.mac(self.mac(salted, b"Server Key"), message))
+        return b64(("%s,p=%s" % (without_proof, b64(proof))).encode())
+
+    def mac(self, key, message):
+        return hmac.new(key, message, self.hash_name).digest()
+
+
+class Auth(harness.Case):
+    def scram(self, pop, mechanism, name, password):
+        """The server's last line."""
+        hash_name = "sha1" if mechanism.endswith("-1") else "sha256"
+        client = Scram(name, password, hash_name)
+        said = pop.command("AUTH %s %s" % (mechanism, client.first()))
+        if not said.startswith(b"+ "):
+            return said
+        said = pop.command(client.final(said[2:]))
+        if not said.startswith(b"+ "):
+            return said
+        self.assertEqual(base64.b64decode(said[2:]), client.expected)
+        return pop.command("")
+
+    def site_with(self, *accounts, **settings):
+        """Accounts (name, scheme), made as an operator would."""
+        settings.setdefault("sasl_mechanisms", '"SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN"')
+        site = self.site(users=(), start=False, **settings)
+        for name, scheme in accounts:
+            site.settings["password_scheme"] = '"%s"' % scheme
+            site.write_config()
+            site.ringpost("user", "add", name, input=b"secret\n")
+        return site.start()
+
+    def login(self, site, mechanism, name, password="secret"):
+        with site.pop() as pop:
+            pop.line()
+            return self.scram(pop, mechanism, name, password)
+
+    def test_scram(self):
+        site = self.site_with((ALICE, "scram-sha-256"), ("bob@example.org", "plain"),
+                              ("carol@example.org", "yescrypt"), ("a=b,c@example.org", "plain"))
+        bad = b"-ERR [AUTH] wrong name or password\r\n"
+        for mechanism, name, good in (
+                ("SCRAM-SHA-256", ALICE, True), ("SCRAM-SHA-256", "bob@example.org", True),
+                ("SCRAM-SHA-1", "bob@example.org", True),
+                ("SCRAM-SHA-256", "a=b,c@example.org", True),
+                ("SCRAM-SHA-1", ALICE, False),                 # its keys are of the other hash
+                ("SCRAM-SHA-256", "carol@example.org", False),  # yescrypt has no keys
+                ("SCRAM-SHA-256", "nobody@example.org", False)):
+            said = self.login(site, mechanism, name)
+            self.assertEqual(said.startswith(b"+OK"), good, (mechanism, name, said))
+            self.assertEqual(self.login(site, mechanism, name, "wrong"), bad)
+        # The same account takes the password itself too.
+        with site.pop() as pop:
+            pop.line()
+            pop.ok("USER " + ALICE)
+            pop.ok("PASS secret")
+
+    def test_an_unknown_name_has_the_same_salt_each_time(self):
+        site = self.site_with((ALICE, "scram-sha-256"), shards="1")
+        salts = set()
+        for _ in range(3):
+            with site.pop() as pop:
+                pop.line()
+                said = pop.command("AUTH SCRAM-SHA-256 " + Scram("nobody", "x", "sha256").first())
+                salts.add(base64.b64decode(said[2:]).split(b",s=")[1])
+        self.assertEqual(len(salts), 1)
+
+    def test_responses_of_all_lengths_and_an_end_anywhere(self):
+        site = self.site_with((ALICE, "plain"))
+        for length in (1, 1000, 1024, 4096, 20000, 65000):
+            with site.pop() as pop:
+                pop.line()
+                self.assertTrue(pop.command("AUTH PLAIN " + "A" * length).startswith(b"-ERR"))
+                self.assertEqual(pop.command("AUTH PLAIN"), b"+ \r\n")
+                self.assertTrue(pop.command("A" * length).startswith(b"-ERR"))
+                pop.ok("NOOP")
+                pop.ok("AUTH PLAIN " + b64(b"\0%s\0secret" % ALICE.encode()))
+                pop.ok("STAT")
+        dialogue = b"AUTH LOGIN\r\n%s\r\n%s\r\n" % (
+            b64(ALICE.encode()).encode(), b64(b"secret").encode())
+        for end in range(len(dialogue)):
+            with site.pop() as pop:
+                pop.line()
+                pop.send(dialogue[:end])
+        with site.pop() as pop:
+            pop.line()
+            pop.send(dialogue)
+            self.assertEqual([pop.line()[:4] for _ in range(3)], [b"+ VX", b"+ UG", b"+OK "])
+
+    def test_what_begins_with_auth_may_be_long_but_not_for_ever(self):
+        site = self.site_with((ALICE, "plain"))
+        with site.pop() as pop:
+            pop.line()
+            pop.send(b"AUTH PLAIN " + b"A" * 1000000 + b"\r\nNOOP\r\n")
+            self.assertEqual(pop.line(), b"-ERR line too long\r\n")
+            self.assertTrue(pop.line().startswith(b"+OK"))
+
+    def test_apop(self):
+        site = self.site_with((ALICE, "plain"), ("bob@example.org", "yescrypt"), apop="yes")
+
+        def attempt(name, password):
+            with site.pop() as pop:
+                greeting = pop.line().decode()
+                stamp = greeting[greeting.index("<"):greeting.index(">") + 1]
+                stamps.append(stamp)
+                digest = hashlib.md5((stamp + password).encode()).hexdigest()
+                return pop.command("APOP %s %s" % (name, digest))
+
+        stamps = []
+        self.assertTrue(attempt(ALICE, "secret").startswith(b"+OK"))
+        bad = b"-ERR [AUTH] wrong name or password\r\n"
+        self.assertEqual(attempt(ALICE, "wrong"), bad)
+        self.assertEqual(attempt("bob@example.org", "secret"), bad)
+        self.assertEqual(attempt("nobody", "secret"), bad)
+        self.assertEqual(len(set(stamps)), len(stamps))
+        with site.pop() as pop:
+            pop.line()
+            for arguments in ("", "x", ALICE, ALICE + " " + "g" * 32, " " + "0" * 32):
+                self.assertTrue(pop.command("APOP " + arguments).startswith(b"-ERR"), arguments)
+
+    def test_no_stamp_unless_apop_is_on(self):
+        site = self.site_with((ALICE, "plain"))
+        with site.pop() as pop:
+            self.assertNotIn(b"<", pop.line())
+            self.assertTrue(pop.command("APOP alice " + "0" * 32).startswith(b"-ERR"))
+
+    def test_a_failed_login_is_one_event_whatever_the_way_in(self):
+        site = self.site_with((ALICE, "scram-sha-256"), failed_logins="9")
+        with site.pop() as pop:
+            pop.line()
+            pop.ok("USER " + ALICE)
+            pop.command("PASS wrong")
+            pop.command("AUTH PLAIN " + b64(b"\0%s\0wrong" % ALICE.encode()))
+            self.scram(pop, "SCRAM-SHA-256", "nobody", "wrong")
+            self.scram(pop, "SCRAM-SHA-256", ALICE, "wrong")
+        told = site.wait_for_events("login_failed", 4)
+        self.assertEqual([(e["mechanism"], e["why"]) for e in told],
+                         [("USER", "wrong_password"), ("PLAIN", "wrong_password"),
+                          ("SCRAM-SHA-256", "unknown_account"), ("SCRAM-SHA-256", "wrong_proof")])
+
+    def test_mpop_by_scram(self):
+        site = self.site_with((ALICE, "scram-sha-256"))
+        harness.needs("mpop")
+        for mechanism in ("scram-sha-256", "plain", "login"):
+            done = subprocess.run(
+                ["mpop", "-C", "/dev/null", "--host=127.0.0.1", "--port=%d" % site.port, "--user=" + ALICE,
+                 "--auth=" + mechanism, "--tls=off", "--passwordeval=echo secret",
+                 "--auth-only", "--delivery=mbox,%s/out" % site.directory],
+                capture_output=True, text=True, timeout=30,
+                env=dict(os.environ, HOME=site.directory))
+            self.assertEqual(done.returncode, 0, (mechanism, done.stderr))
+
+
+if __name__ == "__main__":
+    unittest.main()
