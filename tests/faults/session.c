@@ -68,21 +68,18 @@ take_reply(struct client *c)
 static enum pop3_next
 verify(struct client *c)
 {
+	struct login_question question = pop3_session_question(&c->session);
 	struct login_request login = { .secret_octets = 0 };
-	struct span name;
-	struct span secret;
-	enum verdict verdict;
+	enum pop3_next next;
 
-	pop3_session_credentials(&c->session, &name, &secret);
-	verdict = authenticate_begin(&c->authenticator, name, secret, 1, &login);
-	if (verdict == VERDICT_NEEDS_PROOF) {
+	if (!authenticate_begin(&c->authenticator, &question, 1, &login)) {
 		authenticate_prove(&login);
-		verdict = authenticate_finish(&c->authenticator, &login, 1);
+		authenticate_finish(&c->authenticator, 1, &login);
 	}
+	assert_int_not_equal(login.answer.verdict, LOGIN_BAD);
+	next = pop3_session_answered(&c->session, &login.answer);
 	authenticate_forget(&login);
-	assert_int_not_equal(verdict, VERDICT_BAD);
-	return pop3_session_verified(&c->session,
-		verdict == VERDICT_GOOD ? POP3_VERDICT_GOOD : POP3_VERDICT_UNAVAILABLE, false);
+	return next;
 }
 
 static enum pop3_next
@@ -231,7 +228,7 @@ talk(struct client *c)
 	struct model *m = &c->stage->alice;
 	char line[64];
 
-	go_on(c, pop3_session_greet(&c->session));
+	go_on(c, pop3_session_greet(&c->session, NULL));
 	snprintf(line, sizeof(line), "USER %s", m->address);
 	if (command(c, line) && command(c, "PASS " STAGE_SECRET)) {
 		fetch_and_delete(c);
@@ -259,14 +256,15 @@ play(struct client *c)
 void
 stage_pop3(struct stage *s)
 {
+	static const struct login_policy login_policy = {
+		.rules = { .default_domain = "", .detail_separator = "" },
+		.dummy_hash = "{PLAIN}nobody",
+	};
 	static char said[MODEL_TEXT_MAX * 2];
 	struct client c = {
 		.stage = s,
 		.said = said,
-		.authenticator = {
-			.rules = { .default_domain = "", .detail_separator = "" },
-			.dummy_hash = "{PLAIN}nobody",
-		},
+		.authenticator.policy = &login_policy,
 	};
 	struct accounts *accounts;
 	int error = accounts_open(s->accounts, ACCOUNTS_READ, &accounts);
