@@ -82,6 +82,9 @@ FAULT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/faults/*.c))
 FAULT_WRAPPED := malloc calloc realloc reallocarray strdup free mdb_env_create mdb_env_open \
                  mdb_dbi_open mdb_txn_begin mdb_txn_commit mdb_txn_renew mdb_get mdb_put mdb_del \
                  mdb_cursor_open mdb_cursor_get
+POWER_PROGRAMS := $(BUILD)/tests/power/logdisk $(BUILD)/tests/power/crash
+TEST_TOOLS += $(POWER_PROGRAMS)
+POWER_OBJECTS := $(patsubst %,$(BUILD)/tests/power/%.o,powerlog cut states attach model verdict)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
@@ -99,6 +102,8 @@ $(BUILD)/ringpost: $(BUILD)/core/ctl/main.o $(BUILD)/libhouse.a
 $(BUILD)/ringpost-bench: $(BENCH_LOAD_OBJECTS) $(BUILD)/libhouse.a
 $(SINGLES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libhouse.a
 $(TEST_TOOLS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
+$(POWER_PROGRAMS): $(POWER_OBJECTS)
+$(BUILD)/tests/power/logdisk: LDLIBS_ALL += -lfuse3
 $(PROGRAMS) $(SINGLES) $(TEST_TOOLS):
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
