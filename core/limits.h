@@ -35,6 +35,9 @@ static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buf
 #define UNKNOWN_BEFORE_LOGIN_MAX 10u
 #define UNKNOWN_AFTER_LOGIN_MAX  50u
 
+/* LMTP: errors of the dialogue in a row, then the connection is closed. */
+#define LMTP_ERRORS_MAX 20u
+
 /* Memory of one shard's rings and pools, grown on demand. */
 #define RING_ENTRIES     1024u
 #define REPLY_BLOCKS_MAX 1000000u
