@@ -114,7 +114,7 @@ enter_by_address(struct guests *g, const struct sockaddr *address, uint64_t *tic
 	bool full = false;
 
 	*ticket_out = NO_TICKET;
-	if (g->per_address_max == 0)
+	if (g->per_address_max == 0 || address->sa_family == AF_UNIX)
 		return GUESTS_WELCOME;
 	for (int may_claim = 0; may_claim <= 1; may_claim++) {
 		for (uint64_t i = 0; i < RUN_LENGTH; i++) {

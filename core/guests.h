@@ -4,7 +4,7 @@
  * The one table that shards share: a limit for the whole server cannot be kept by each shard alone.
  * One atomic word for each address (a digest of the address and its count), changed by
  * compare-and-swap, no lock.  Addresses count as IPv4 /32 and IPv6 /64: who has one address of a
- * /64 has them all.
+ * /64 has them all.  Local sockets have no address to be counted by.
  */
 #ifndef CORE_GUESTS_H
 #define CORE_GUESTS_H

@@ -37,6 +37,8 @@ static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buf
 
 /* LMTP: errors of the dialogue in a row, then the connection is closed. */
 #define LMTP_ERRORS_MAX 20u
+/* Recipients of all messages that are on their way into one shard. */
+#define RECIPIENTS_MAX 32768u
 
 /* Memory of one shard's rings and pools, grown on demand. */
 #define RING_ENTRIES     1024u

@@ -9,6 +9,7 @@
 #include "core/server.h"
 
 #include "core/server_auth.h"
+#include "core/server_doors.h"
 #include "core/server_tls.h"
 #include "core/shard.h"
 #include "core/version.h"
@@ -32,7 +33,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BACKLOG        4096
 #define DISK_QUEUE_MAX 65536u
 #define FILES_RESERVED 512u /* for maildrops, rings, the accounts */
 #define SHARDS_MAX     256u
@@ -48,7 +48,7 @@ static const struct log_kind EVENT_SERVER_STOPPED = { "server_stopped", LOG_INFO
 struct server {
 	struct shard_common common;
 	struct shard *shards;
-	struct door *doors; /* shard_count times listener_count */
+	struct server_doors doors;
 	unsigned shard_count;
 	unsigned running;
 	uint32_t connections; /* what the setting says, or less where the file limit is low */
@@ -60,21 +60,6 @@ struct server {
 	int start_error;
 	const char *start_what;
 };
-
-static int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int
-fail(int code, const char *format, ...)
-{
-	va_list arguments;
-
-	fputs("ringpostd: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputc('\n', stderr);
-	return code;
-}
 
 /* ---- before anything is open --------------------------------------------------------------- */
 
@@ -105,12 +90,13 @@ drop_privileges(const char *user)
 		return EX_OK;
 	pw = getpwnam(user);
 	if (pw == NULL)
-		return fail(EX_NOUSER,
+		return server_fail(EX_NOUSER,
 			"user \"%s\" does not exist: make it (systemd-sysusers, adduser --system), "
 			"or name another with the setting `user`",
 			user);
 	if (initgroups(user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
-		return fail(EX_NOPERM, "cannot become user \"%s\": %s", user, strerror(errno));
+		return server_fail(
+			EX_NOPERM, "cannot become user \"%s\": %s", user, strerror(errno));
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return EX_OK;
 }
@@ -123,126 +109,9 @@ check_ring(void)
 	int error = ring_open(&options, &ring);
 
 	if (error != 0)
-		return fail(EX_OSERR, "no io_uring: %s", ring_explain(error));
+		return server_fail(EX_OSERR, "no io_uring: %s", ring_explain(error));
 	ring_close(&ring);
 	return EX_OK;
-}
-
-/* ---- listening ----------------------------------------------------------------------------- */
-
-static int
-open_socket(const struct settings_listener *at, int *fd_out)
-{
-	const struct sockaddr *address = (const struct sockaddr *)&at->address;
-	int fd = listener_make_socket(address, at->address_octets, BACKLOG);
-
-	if (fd < 0)
-		return fail(fd == -EACCES ? EX_NOPERM : EX_UNAVAILABLE,
-			"cannot listen on %s (listener \"%s\"): %s%s", at->address_text, at->name,
-			strerror(-fd),
-			fd == -EACCES ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-				      : "");
-	*fd_out = fd;
-	return EX_OK;
-}
-
-/* The kernel takes a moment to close the sockets of a server that was killed. */
-static int
-check_free(const struct settings_listener *at)
-{
-	const struct timespec pause = { .tv_nsec = 50000000 };
-	int error;
-
-	for (int tries = 0; tries < 20; tries++) {
-		error = listener_check_free(
-			(const struct sockaddr *)&at->address, at->address_octets);
-		if (error != -EADDRINUSE)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	return error;
-}
-
-static int
-check_ports(const struct settings *settings)
-{
-	for (unsigned i = 0; i < settings->listener_count; i++) {
-		const struct settings_listener *at = &settings->listeners[i];
-
-		if (check_free(at) == -EADDRINUSE)
-			return fail(EX_UNAVAILABLE,
-				"%s (listener \"%s\") is in use by another program: stop it, or "
-				"choose another address",
-				at->address_text, at->name);
-	}
-	return EX_OK;
-}
-
-static struct door *
-door_of(struct server *server, unsigned shard, unsigned listener)
-{
-	return &server->doors[shard * server->common.settings->listener_count + listener];
-}
-
-/* The settings were checked when they were read. */
-static unsigned
-sasl_set(const char *names)
-{
-	unsigned set = 0;
-
-	must(sasl_mechanisms_read(names, &set));
-	return set;
-}
-
-static void
-prepare_door(struct server *server, unsigned shard, unsigned listener)
-{
-	const struct settings *settings = server->common.settings;
-	struct door *door = door_of(server, shard, listener);
-
-	*door = (struct door){
-		.settings = &settings->listeners[listener],
-		.protocol = shard_protocols[settings->listeners[listener].protocol],
-		.shard = &server->shards[shard],
-		.socket = -1,
-		.policy.pop3 = {
-			.greeting = settings->greeting,
-			.implementation = "ringpost-" RINGPOST_VERSION,
-			.plaintext_auth = settings->listeners[listener].plaintext_auth,
-			.offers_tls = settings->listeners[listener].tls == LISTENER_TLS_STLS,
-			.expire_days = settings->expire_days,
-			.mechanisms = sasl_set(settings->sasl_mechanisms),
-			.failed_logins_max = settings->failed_logins,
-		},
-	};
-}
-
-static void
-close_sockets(struct server *server)
-{
-	unsigned doors = server->shard_count * server->common.settings->listener_count;
-
-	for (unsigned i = 0; i < doors; i++)
-		if (server->doors[i].socket >= 0)
-			close(server->doors[i].socket);
-}
-
-static int
-open_sockets(struct server *server)
-{
-	const struct settings *settings = server->common.settings;
-	int code = check_ports(settings);
-
-	for (unsigned shard = 0; shard < server->shard_count; shard++)
-		for (unsigned i = 0; i < settings->listener_count; i++)
-			prepare_door(server, shard, i);
-	for (unsigned shard = 0; shard < server->shard_count; shard++)
-		for (unsigned i = 0; i < settings->listener_count && code == EX_OK; i++)
-			code = open_socket(
-				&settings->listeners[i], &door_of(server, shard, i)->socket);
-	if (code != EX_OK)
-		close_sockets(server);
-	return code;
 }
 
 /* ---- what the shards share ----------------------------------------------------------------- */
@@ -254,7 +123,7 @@ open_spool(struct server *server)
 	int error = disk_open_root(spool, true, &server->common.disk);
 
 	if (error != 0)
-		return fail(EX_NOINPUT,
+		return server_fail(EX_NOINPUT,
 			"cannot open the spool %s: %s; `ringpost user add` makes it", spool,
 			strerror(-error));
 	error = layout_prepare_spool(&server->common.disk, false);
@@ -262,11 +131,11 @@ open_spool(struct server *server)
 		return EX_OK;
 	disk_close_root(&server->common.disk);
 	if (error == -EACCES || error == -EPERM)
-		return fail(EX_NOPERM,
+		return server_fail(EX_NOPERM,
 			"cannot read the spool %s as the user this server runs as: give it to that "
 			"user (chown -R)",
 			spool);
-	return fail(EX_NOINPUT,
+	return server_fail(EX_NOINPUT,
 		"%s is no ringpost spool: %s; is it mounted?  `ringpost user add` makes a new one",
 		spool, strerror(-error));
 }
@@ -286,7 +155,7 @@ open_accounts(struct server *server)
 	}
 	if (error == 0)
 		return EX_OK;
-	return fail(EX_NOINPUT,
+	return server_fail(EX_NOINPUT,
 		"cannot open the accounts in %s/" ACCOUNTS_FILE ": %s; `ringpost user add` makes "
 		"them",
 		settings->spool, strerror(-error));
@@ -299,7 +168,7 @@ check_ktls(const struct settings *settings)
 
 	if (settings->ktls != TLS_KTLS_REQUIRE || error == 0)
 		return EX_OK;
-	return fail(EX_UNAVAILABLE,
+	return server_fail(EX_UNAVAILABLE,
 		"ktls = require, but the kernel makes no TLS records: %s; load the module (modprobe "
 		"tls), or set ktls = auto",
 		strerror(-error));
@@ -319,8 +188,25 @@ open_tls(struct server *server)
 		return code;
 	server->common.tls_options = server_tls_options(settings);
 	if (server_tls_load(settings, why, &server->common.credentials) != 0)
-		return fail(EX_CONFIG, "%s", why);
+		return server_fail(EX_CONFIG, "%s", why);
 	return EX_OK;
+}
+
+/* Where mail is accepted, if any listener takes it. */
+static int
+open_desk(struct shard_common *c)
+{
+	const struct settings *settings = c->settings;
+	const struct desk_options options = {
+		.threads = settings->delivery_workers,
+		.waiting_max = settings->delivery_queue,
+		.maildrop = c->maildrop_options,
+	};
+
+	for (unsigned i = 0; i < settings->listener_count; i++)
+		if (settings->listeners[i].protocol == PROTOCOL_LMTP)
+			return desk_open(&c->disk, &options, &c->desk);
+	return 0;
 }
 
 static int
@@ -357,8 +243,13 @@ open_shared(struct server *server)
 	error = offload_open("disk", settings->disk_workers, DISK_QUEUE_MAX, &c->disk_workers);
 	if (error != 0)
 		goto fail_auth_workers;
+	error = open_desk(c);
+	if (error != 0)
+		goto fail_disk_workers;
 	return EX_OK;
 
+fail_disk_workers:
+	offload_close(c->disk_workers);
 fail_auth_workers:
 	offload_close(c->auth_workers);
 fail_guests:
@@ -368,7 +259,7 @@ fail_policy:
 fail_accounts:
 	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
-	code = fail(EX_OSERR, "%s: %s", why, strerror(-error));
+	code = server_fail(EX_OSERR, "%s: %s", why, strerror(-error));
 fail_spool:
 	disk_close_root(&c->disk);
 	return code;
@@ -379,6 +270,8 @@ close_shared(struct server *server)
 {
 	struct shard_common *c = &server->common;
 
+	if (c->desk != NULL)
+		desk_close(c->desk);
 	offload_close(c->disk_workers);
 	offload_close(c->auth_workers);
 	guests_close(c->guests);
@@ -440,7 +333,7 @@ start_shards(struct server *server)
 		s->common = &server->common;
 		s->number = i;
 		s->core = nth_core(&allowed, i);
-		s->doors = door_of(server, i, 0);
+		s->doors = server_doors_of(&server->doors, i);
 		s->door_count = server->common.settings->listener_count;
 		s->server = server;
 		s->started = shard_started;
@@ -455,7 +348,7 @@ start_shards(struct server *server)
 	}
 	if (error == 0)
 		return EX_OK;
-	fail(EX_OSERR, "cannot start shard %u: %s", server->running,
+	server_fail(EX_OSERR, "cannot start shard %u: %s", server->running,
 		server->start_what != NULL && strcmp(server->start_what, "ring") == 0
 			? ring_explain(error)
 			: strerror(-error));
@@ -590,11 +483,12 @@ run_as_user(struct server *server, const sigset_t *signals)
 	if (code == EX_OK)
 		code = open_shared(server);
 	if (code != EX_OK) {
-		close_sockets(server);
+		server_doors_close(&server->doors);
 		return code;
 	}
 	code = run_shards(server, signals);
 	close_shared(server);
+	server_doors_forget(&server->doors);
 	return code;
 }
 
@@ -620,26 +514,24 @@ server_run(const struct settings *settings)
 			.settings = settings,
 			.maildrop_options = {
 				.lock_timeout_ms = settings->lock_timeout_ms,
-				.sync = true,
+				.sync = settings->delivery_sync == DELIVERY_SYNC_ALWAYS,
 			},
 		},
 		.shard_count = shards,
 		.shards = calloc(shards, sizeof(struct shard)),
-		.doors = calloc((size_t)shards * settings->listener_count, sizeof(struct door)),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	sigset_t signals;
 	int code = EX_OSERR;
 
-	if (server.shards != NULL && server.doors != NULL && sem_init(&server.started, 0, 0) == 0) {
+	if (server.shards != NULL && sem_init(&server.started, 0, 0) == 0) {
 		block_signals(&signals);
 		server.connections = raise_file_limit(settings);
-		code = open_sockets(&server);
+		code = server_doors_open(settings, server.shards, shards, &server.doors);
 		if (code == EX_OK)
 			code = run_as_user(&server, &signals);
 		sem_destroy(&server.started);
 	}
 	free(server.shards);
-	free(server.doors);
 	return code;
 }

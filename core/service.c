@@ -151,17 +151,25 @@ conn_timed_out(struct conn *c)
 {
 	struct service *v = container_of(c, struct service, conn);
 
-	if (v->wish_is_away) /* not the guest's fault */
-		conn_set_deadline(c, v->shard->common->settings->login_deadline_s * 1000);
-	else
+	if (!v->wish_is_away)
 		protocol_of(v)->timed_out(v);
+	else if (c->limit_ms != 0) /* not the guest's fault */
+		conn_set_idle_limit(c, c->limit_ms);
+	else
+		conn_set_deadline(c, v->shard->common->settings->login_deadline_s * 1000);
 }
 
 void
 service_drain(struct service *v, bool now)
 {
-	if (v->conn.state == CONN_OPEN && !v->wish_is_away && (now || !protocol_of(v)->goes_on(v)))
+	bool in_handshake = v->wait == WAIT_FOR_TLS || v->wait == WAIT_TO_START_TLS;
+
+	if (v->conn.state != CONN_OPEN || v->wish_is_away)
+		return;
+	if (now || in_handshake)
 		service_end_with(v, SERVICE_END_SHUTDOWN);
+	else if (v->wait != WAIT_FOR_END && !protocol_of(v)->goes_on(v))
+		protocol_of(v)->shut_down(v);
 }
 
 /* ---- driving the session ------------------------------------------------------------------- */

@@ -61,9 +61,10 @@ struct service {
 
 /* What a protocol makes of a guest.  `next` is an enum session_next or one of its own. */
 struct service_protocol {
-	const char *name;        /* in the log */
-	struct span turned_away; /* the words for who finds no room */
-	size_t slot_octets;      /* of its struct, which begins with a struct service */
+	const char *name;          /* in the log */
+	struct span turned_away;   /* the words for who finds no room */
+	struct span wrong_network; /* and for who is none of the listener's `networks` */
+	size_t slot_octets;        /* of its struct, which begins with a struct service */
 
 	/* A guest is there: make the session, set the time limit. */
 	void (*begin)(struct service *v);
@@ -84,8 +85,9 @@ struct service_protocol {
 	bool (*wish)(struct service *v, int next, int *next_out);
 	/* The time limit has passed, and no wish is away. */
 	void (*timed_out)(struct service *v);
-	/* The shard is being drained: may this session go on for a while? */
+	/* The shard is being drained: may this session go on for a while?  If not, end it. */
 	bool (*goes_on)(const struct service *v);
+	void (*shut_down)(struct service *v);
 	/* A file of a reply could not be read. */
 	void (*reply_failed)(struct service *v, int error);
 	/* The last words are queued: let go of what others may want. */

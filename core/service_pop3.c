@@ -129,6 +129,12 @@ pop3_goes_on(const struct service *v)
 	return is_logged_in(pop3_service_of((struct service *)v));
 }
 
+static void
+pop3_shut_down(struct service *v)
+{
+	service_end_with(v, SERVICE_END_SHUTDOWN);
+}
+
 /* ---- the session --------------------------------------------------------------------------- */
 
 static void
@@ -241,6 +247,7 @@ pop3_wish(struct service *v, int next, int *next_out)
 const struct service_protocol pop3_service_protocol = {
 	.name = "pop3",
 	.turned_away = SPAN(POP3_TOO_MANY_CONNECTIONS),
+	.wrong_network = SPAN(POP3_WRONG_NETWORK),
 	.slot_octets = sizeof(struct pop3_service),
 	.begin = pop3_begin,
 	.greet = pop3_greet,
@@ -252,6 +259,7 @@ const struct service_protocol pop3_service_protocol = {
 	.wish = pop3_wish,
 	.timed_out = pop3_timed_out,
 	.goes_on = pop3_goes_on,
+	.shut_down = pop3_shut_down,
 	.reply_failed = pop3_reply_failed,
 	.said_last = pop3_said_last,
 	.gone = pop3_gone,

@@ -11,17 +11,21 @@
  */
 #include "core/settings.h"
 
+#include "core/network.h"
 #include "core/settings_table.h"
 #include "core/settings_text.h"
 #include "io/base/must.h"
 
 #include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SETTING_NAME_OCTETS 64
 
@@ -275,6 +279,17 @@ count_addresses(cfg_t *cfg)
 }
 
 static bool
+read_networks(struct settings_listener *l)
+{
+	if (l->networks.count == 0)
+		return true;
+	l->allowed = calloc(l->networks.count, sizeof(*l->allowed));
+	for (unsigned i = 0; l->allowed != NULL && i < l->networks.count; i++)
+		must(network_read(l->networks.at[i], &l->allowed[i]) == NULL);
+	return l->allowed != NULL;
+}
+
+static bool
 take_listener(cfg_t *section, unsigned index, struct settings_listener *l)
 {
 	char why[SETTING_WHY_OCTETS];
@@ -283,9 +298,14 @@ take_listener(cfg_t *section, unsigned index, struct settings_listener *l)
 	for (size_t i = 0; i < listener_row_count; i++) {
 		const struct setting *row = &listener_rows[i];
 
-		if (row->kind != SETTING_ADDRESSES && cfg_size(section, row->name) > 0)
-			must(setting_read(row, cfg_getstr(section, row->name), l, why));
+		if (row->kind == SETTING_ADDRESSES)
+			continue;
+		for (unsigned n = 0; n < cfg_size(section, row->name); n++)
+			if (!setting_read(row, cfg_getnstr(section, row->name, n), l, why))
+				return false;
 	}
+	if (!read_networks(l))
+		return false;
 	l->name = strdup(cfg_title(section));
 	l->address_text = strdup(cfg_getnstr(section, "address", index));
 	return l->name != NULL && l->address_text != NULL &&
@@ -325,6 +345,22 @@ check_tls(const struct settings *s)
 			s->tls_keys.count, s->tls_certificates.count);
 }
 
+/* LMTP knows no passwords: nobody shall be able to deliver by mistake. */
+static void
+check_networks(const struct settings *s)
+{
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		const struct settings_listener *l = &s->listeners[i];
+
+		if (l->protocol == PROTOCOL_LMTP && l->networks.count == 0 &&
+			!network_is_loopback(&l->address))
+			mistake(0,
+				"listen %s takes mail from anybody at %s; needed: networks = "
+				"{\"192.0.2.0/24\"}",
+				l->name, l->address_text);
+	}
+}
+
 /* Every value was checked on its way in, so only memory can fail here. */
 static void
 take_listeners(cfg_t *cfg, struct settings *s)
@@ -351,6 +387,7 @@ take_listeners(cfg_t *cfg, struct settings *s)
 	}
 	refuse_same_addresses(s);
 	check_tls(s);
+	check_networks(s);
 }
 
 static bool
@@ -480,6 +517,23 @@ cores_allowed(void)
 	return (unsigned)CPU_COUNT(&cores);
 }
 
+/* The system's, if it is one that may stand in a reply. */
+static bool
+take_hostname(struct settings *s)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+	const char *taken = "localhost";
+
+	if (gethostname(name, sizeof(name) - 1) == 0)
+		for (char *at = name; *at != '\0'; at++)
+			*at = (char)tolower((unsigned char)*at);
+	if (settings_fault_of_domain(name) == NULL)
+		taken = name;
+	free((char *)s->hostname);
+	s->hostname = strdup(taken);
+	return s->hostname != NULL;
+}
+
 /* Builds libconfuse's view of the table and reads the file through it. */
 static void
 load_file(struct load *load)
@@ -522,6 +576,11 @@ settings_load(const char *path, FILE *errors, struct settings **settings_out)
 		settings_free(s);
 		return false;
 	}
+	if (s->hostname[0] == '\0' && !take_hostname(s)) {
+		fprintf(errors, "%s: out of memory\n", path);
+		settings_free(s);
+		return false;
+	}
 	if (s->auth_workers == 0)
 		s->auth_workers = cores_allowed();
 	*settings_out = s;
@@ -536,6 +595,9 @@ settings_free(struct settings *s)
 	for (unsigned i = 0; i < s->listener_count; i++) {
 		free((char *)s->listeners[i].name);
 		free((char *)s->listeners[i].address_text);
+		free(s->listeners[i].allowed);
+		for (size_t row = 0; row < listener_row_count; row++)
+			setting_forget(&listener_rows[row], &s->listeners[i]);
 	}
 	free(s->listeners);
 	for (unsigned i = 0; i < s->domain_count; i++)

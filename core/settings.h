@@ -21,8 +21,9 @@
 
 enum protocol {
 	PROTOCOL_POP3,
+	PROTOCOL_LMTP,
 };
-#define PROTOCOLS 1u
+#define PROTOCOLS 2u
 
 enum session_policy {
 	SESSION_POLICY_SHARED,    /* many sessions may hold a maildrop, each its own snapshot */
@@ -35,9 +36,21 @@ enum verify_on_read {
 	VERIFY_ON_READ_OFF,
 };
 
+/* A CR or LF in a message that is not part of a CRLF. */
+enum bare_newlines {
+	BARE_NEWLINES_REJECT,
+	BARE_NEWLINES_NORMALISE,
+};
+
+/* What a delivery has to wait for before it is acknowledged. */
+enum delivery_sync {
+	DELIVERY_SYNC_ALWAYS,
+	DELIVERY_SYNC_OFF,
+};
+
 enum listener_tls {
 	LISTENER_TLS_OFF,
-	LISTENER_TLS_STLS,     /* in clear, until the client asks for it (RFC 2595) */
+	LISTENER_TLS_STLS,     /* in clear, until the client asks for it (RFC 2595, RFC 3207) */
 	LISTENER_TLS_IMPLICIT, /* from the first octet (RFC 8314) */
 };
 
@@ -47,6 +60,8 @@ struct settings_texts {
 	unsigned count;
 };
 
+struct network;
+
 /* One address to listen on; a `listen` section with several addresses gives several of these. */
 struct settings_listener {
 	const char *name; /* the section's title */
@@ -54,7 +69,11 @@ struct settings_listener {
 	struct sockaddr_storage address;
 	socklen_t address_octets;
 	const char *address_text; /* as written */
-	bool plaintext_auth;      /* USER/PASS allowed although the connection is in clear */
+	const char *socket_mode;  /* of a local socket, octal */
+	const char *socket_group; /* "": that of the process */
+	struct settings_texts networks;
+	struct network *allowed; /* the same, read; NULL: anybody */
+	bool plaintext_auth;     /* USER/PASS allowed although the connection is in clear */
 	enum listener_tls tls;
 };
 
@@ -69,7 +88,8 @@ struct settings {
 	/* server */
 	const char *user; /* to become when started as root; "" to stay */
 	unsigned shards;  /* 0: one for each core we may run on */
-	bool sqpoll;      /* let a kernel thread poll the rings */
+	const char *hostname;
+	bool sqpoll; /* let a kernel thread poll the rings */
 	unsigned drain_timeout_s;
 	struct settings_listener *listeners;
 	unsigned listener_count;
@@ -114,6 +134,21 @@ struct settings {
 	unsigned ktls;           /* enum tls_ktls */
 	unsigned tls_deadline_s; /* for a handshake */
 	unsigned tls_handshakes; /* at once, in each shard */
+
+	/* mail that comes in */
+	uint64_t lmtp_message_octets;
+	unsigned lmtp_recipients;    /* of one message */
+	unsigned lmtp_timeout_s;     /* without an octet */
+	unsigned lmtp_transaction_s; /* from MAIL to its end */
+	enum bare_newlines bare_newlines;
+	bool add_return_path;
+	bool add_delivered_to;
+	bool add_received;
+	enum delivery_sync delivery_sync;
+	unsigned delivery_workers;
+	unsigned delivery_queue;
+	uint64_t draft_memory;       /* of all messages on their way into one shard */
+	uint64_t draft_spill_octets; /* of one; above that it goes on in a file */
 
 	/* what clients read */
 	const char *greeting; /* text behind "+OK " */

@@ -6,6 +6,7 @@
 #include "core/settings_table.h"
 
 #include "core/auth/sasl.h"
+#include "core/network.h"
 #include "io/base/must.h"
 #include "io/tls.h"
 
@@ -22,7 +23,21 @@ static const char *const verify_words[] = {
 	[VERIFY_ON_READ_OFF] = "off",
 	NULL,
 };
-static const char *const protocol_words[] = { [PROTOCOL_POP3] = "pop3", NULL };
+static const char *const protocol_words[] = {
+	[PROTOCOL_POP3] = "pop3",
+	[PROTOCOL_LMTP] = "lmtp",
+	NULL,
+};
+static const char *const newline_words[] = {
+	[BARE_NEWLINES_REJECT] = "reject",
+	[BARE_NEWLINES_NORMALISE] = "normalise",
+	NULL,
+};
+static const char *const sync_words[] = {
+	[DELIVERY_SYNC_ALWAYS] = "always",
+	[DELIVERY_SYNC_OFF] = "off",
+	NULL,
+};
 static const char *const tls_words[] = {
 	[LISTENER_TLS_OFF] = "off",
 	[LISTENER_TLS_STLS] = "stls",
@@ -96,6 +111,20 @@ fault_of_separator(const char *text)
 	return fault_of_text(text);
 }
 
+static const char *
+fault_of_mode(const char *text)
+{
+	return strspn(text, "01234567") == strlen(text) ? NULL : "a mode is written in octal";
+}
+
+static const char *
+fault_of_network(const char *text)
+{
+	struct network unused;
+
+	return network_read(text, &unused);
+}
+
 #define FIELD(field) #field, .offset = offsetof(struct settings, field)
 #define NUMBER(field, text, low, high)                                                             \
 	.name = FIELD(field), .kind = SETTING_NUMBER, .fallback = (text), .min = (low),            \
@@ -121,6 +150,9 @@ const struct setting settings_rows[] = {
 	{ YES_NO(sqpoll, "no"),
 	  .explanation = "Let a kernel thread for each shard take in submissions (IORING_SETUP_SQPOLL): "
 			 "no system calls under load, but a core for each such thread." },
+	{ TEXT(hostname, "", 0, 253, fault_of_domain),
+	  .explanation = "What the server calls itself to those who deliver mail. Empty: the name of the "
+			 "host." },
 	{ NUMBER(drain_timeout_s, "30", 0, 86400),
 	  .explanation = "Seconds that sessions get to finish after SIGTERM." },
 
@@ -199,6 +231,45 @@ const struct setting settings_rows[] = {
 	{ NUMBER(failed_logins, "3", 1, 100),
 	  .explanation = "Failed logins after which a connection is closed." },
 
+	{ .name = FIELD(lmtp_message_octets), .kind = SETTING_OCTETS, .fallback = "50M", .min = 65536,
+	  .max = UINT32_MAX, .group = "Mail that comes in (LMTP)",
+	  .explanation = "Octets of a message at most (SIZE)." },
+	{ NUMBER(lmtp_recipients, "1000", 1, 100000),
+	  .explanation = "Recipients of one message at most; more are told to come again." },
+	{ NUMBER(lmtp_timeout_s, "300", 5, 3600),
+	  .explanation = "Seconds without an octet after which a connection is closed." },
+	{ NUMBER(lmtp_transaction_s, "3600", 5, 86400),
+	  .explanation = "Seconds that a message may take in all, from MAIL to its end." },
+	{ .name = FIELD(bare_newlines), .kind = SETTING_CHOICE, .fallback = "reject",
+	  .words = newline_words,
+	  .explanation = "A CR or LF in a message that is not part of a CRLF: `reject` the message, or "
+			 "`normalise` it to CRLF. Neither takes it for the end of the message: that is how "
+			 "mail is smuggled." },
+	{ YES_NO(add_return_path, "yes"),
+	  .explanation = "Put a Return-Path line, with the sender, before each message." },
+	{ YES_NO(add_delivered_to, "yes"),
+	  .explanation = "Put a Delivered-To line, with the account, before each message." },
+	{ YES_NO(add_received, "yes"),
+	  .explanation = "Put a Received line, with client and time, before each message." },
+	{ .name = FIELD(delivery_sync), .kind = SETTING_CHOICE, .fallback = "always",
+	  .words = sync_words,
+	  .explanation = "`always`: a message is on the disk before its delivery is acknowledged, and "
+			 "deletions before QUIT is. `off`: neither is waited for, and a power cut loses what "
+			 "was acknowledged; for tests and copies only." },
+	{ NUMBER(delivery_workers, "32", 1, 1024),
+	  .explanation = "Maildrops that are delivered to at once. Deliveries to one maildrop share a "
+			 "sync." },
+	{ NUMBER(delivery_queue, "8192", 1, 1000000),
+	  .explanation = "Deliveries that may be under way or wait; beyond them the client is told to "
+			 "come again." },
+	{ .name = FIELD(draft_memory), .kind = SETTING_OCTETS, .fallback = "64M", .min = 1048576,
+	  .max = UINT32_MAX,
+	  .explanation = "Memory of each shard for messages on their way in. When it is used up they go on "
+			 "in files of the spool, and new ones are told to come again." },
+	{ .name = FIELD(draft_spill_octets), .kind = SETTING_OCTETS, .fallback = "1M", .min = 65536,
+	  .max = 1u << 30,
+	  .explanation = "A message larger than this goes on in a file of the spool while it comes in." },
+
 	{ .name = FIELD(tls_certificates), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 4095,
 	  .group = "TLS",
 	  .explanation = "Files in PEM form, each a certificate with the chain behind it. Several serve "
@@ -243,16 +314,29 @@ const size_t settings_row_count = array_count(settings_rows);
 const struct setting listener_rows[] = {
 	{ .name = "address", .kind = SETTING_ADDRESSES,
 	  .explanation = "Where to listen: `\"127.0.0.1:110\"`, `\"[::1]:110\"`, or a list of such, "
-			 "`{\"0.0.0.0:110\", \"[::]:110\"}`. `[::]` means IPv6 only. Port 1 to 65535." },
+			 "`{\"0.0.0.0:110\", \"[::]:110\"}`. `[::]` means IPv6 only. Port 1 to 65535. A path, "
+			 "`\"/run/ringpost/lmtp\"`, is a local socket." },
 	{ .name = LISTENER_FIELD(protocol), .kind = SETTING_CHOICE, .fallback = "pop3",
 	  .words = protocol_words,
-	  .explanation = "What is spoken there." },
+	  .explanation = "What is spoken there: `pop3`, or `lmtp` (RFC 2033), by which a mail server "
+			 "delivers. LMTP knows no passwords: who may connect may deliver." },
+	{ .name = LISTENER_FIELD(networks), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 49,
+	  .fault = fault_of_network,
+	  .explanation = "Networks whose clients are let in, `{\"127.0.0.0/8\", \"2001:db8::/32\"}`. None: "
+			 "everybody; but LMTP on an address other hosts can reach needs them. Local sockets "
+			 "have `socket_mode` instead." },
+	{ .name = LISTENER_FIELD(socket_mode), .kind = SETTING_TEXT, .fallback = "0660", .min = 3,
+	  .max = 4, .fault = fault_of_mode,
+	  .explanation = "Mode of a local socket: who may write to it may connect." },
+	{ .name = LISTENER_FIELD(socket_group), .kind = SETTING_TEXT, .fallback = "", .max = 32,
+	  .fault = fault_of_text,
+	  .explanation = "Group of a local socket, `\"postfix\"`. Empty: that of the server." },
 	{ .name = LISTENER_FIELD(plaintext_auth), .kind = SETTING_YES_NO, .fallback = "no",
 	  .explanation = "Take passwords although the connection is in clear. For loopback, or behind "
 			 "something that does TLS. `no`: credentials only after TLS has begun." },
 	{ .name = LISTENER_FIELD(tls), .kind = SETTING_CHOICE, .fallback = "off", .words = tls_words,
-	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110). `implicit`: "
-			 "TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
+	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110), or in LMTP "
+			 "STARTTLS (RFC 3207). `implicit`: TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
 };
 
 #define DOMAIN_FIELD(field) #field, .offset = offsetof(struct settings_domain, field)

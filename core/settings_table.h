@@ -36,7 +36,7 @@ struct setting {
 	const char *explanation;
 };
 
-#define SETTINGS_ROWS_MAX 64u
+#define SETTINGS_ROWS_MAX 96u
 
 extern const struct setting settings_rows[];
 extern const size_t settings_row_count;

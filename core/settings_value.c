@@ -11,10 +11,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 static_assert(sizeof(enum session_policy) == sizeof(unsigned) &&
 		sizeof(enum verify_on_read) == sizeof(unsigned) &&
 		sizeof(enum protocol) == sizeof(unsigned) &&
+		sizeof(enum bare_newlines) == sizeof(unsigned) &&
+		sizeof(enum delivery_sync) == sizeof(unsigned) &&
 		sizeof(enum listener_tls) == sizeof(unsigned),
 	"a choice is stored as an unsigned");
 
@@ -101,7 +104,8 @@ setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS])
 		return;
 	case SETTING_ADDRESSES:
 		snprintf(to, SETTING_WHY_OCTETS,
-			"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535");
+			"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535, or the path of a "
+			"local socket, up to 106 octets");
 		return;
 	}
 }
@@ -212,6 +216,8 @@ read_one_of_texts(
 
 	if (strlen(text) < row->min || strlen(text) > row->max)
 		return fail(row, strlen(text) < row->min ? "too short" : "too long", why);
+	if (row->fault != NULL && row->fault(text) != NULL)
+		return fail(row, row->fault(text), why);
 	longer = realloc(texts->at, (texts->count + 1) * sizeof(*longer));
 	if (longer == NULL)
 		return fail(row, "out of memory", why);
@@ -220,6 +226,21 @@ read_one_of_texts(
 	if (longer[texts->count] == NULL)
 		return fail(row, "out of memory", why);
 	texts->count++;
+	return true;
+}
+
+static bool
+read_local_address(const char *path, struct sockaddr_storage *address_out, socklen_t *octets_out)
+{
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
+	size_t length = strlen(path);
+
+	if (length + 1 >= sizeof(local.sun_path)) /* listener.c puts a "~" behind it for a moment */
+		return false;
+	memcpy(local.sun_path, path, length);
+	*address_out = (struct sockaddr_storage){ 0 };
+	memcpy(address_out, &local, sizeof(local));
+	*octets_out = sizeof(local);
 	return true;
 }
 
@@ -233,6 +254,8 @@ settings_read_address(const char *text, struct sockaddr_storage *address_out, so
 	size_t length;
 	uint64_t port;
 
+	if (text[0] == '/')
+		return read_local_address(text, address_out, octets_out);
 	if (colon == NULL || !span_to_u64(span_of_string(colon + 1), UINT16_MAX, &port) ||
 		port == 0)
 		return false;

@@ -8,6 +8,8 @@
 
 #include "core/limits.h"
 #include "core/line.h"
+#include "core/network.h"
+#include "core/service_lmtp.h"
 #include "core/service_pop3.h"
 #include "core/service_pop3_wish.h"
 #include "io/base/log.h"
@@ -28,6 +30,7 @@ static const struct log_kind EVENT_SHARD_FAILED = { "shard_failed", LOG_ERROR };
 
 const struct service_protocol *const shard_protocols[PROTOCOLS] = {
 	[PROTOCOL_POP3] = &pop3_service_protocol,
+	[PROTOCOL_LMTP] = &lmtp_service_protocol,
 };
 
 /* ---- guests -------------------------------------------------------------------------------- */
@@ -43,14 +46,26 @@ may_complain(struct shard *s)
 }
 
 static void
-turn_away(struct shard *s, const struct door *door, int fd, const char *why)
+turn_away(struct shard *s, const struct door *door, int fd, struct span words, const char *why)
 {
 	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
-		(void)socket_send(fd, door->protocol->turned_away, false);
+		(void)socket_send(fd, words, false);
 	socket_close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
 			kv_word("why", why));
+}
+
+/* Local sockets have a mode instead of networks. */
+static bool
+is_let_in(const struct settings_listener *at, const struct sockaddr_storage *peer)
+{
+	if (at->allowed == NULL || peer->ss_family == AF_UNIX)
+		return true;
+	for (unsigned i = 0; i < at->networks.count; i++)
+		if (network_holds(&at->allowed[i], peer))
+			return true;
+	return false;
 }
 
 static void
@@ -59,25 +74,30 @@ accepted(struct listener *l, int fd)
 	struct door *door = container_of(l, struct door, listener);
 	struct shard *s = door->shard;
 	struct sockaddr_storage peer = { 0 };
+	struct span no_room = door->protocol->turned_away;
 	uint64_t ticket;
 
 	if (socket_peer(fd, &peer) != 0) {
 		socket_close(fd); /* gone already */
 		return;
 	}
+	if (!is_let_in(door->settings, &peer)) {
+		turn_away(s, door, fd, door->protocol->wrong_network, "network");
+		return;
+	}
 	switch (guests_enter(s->common->guests, (const struct sockaddr *)&peer, &ticket)) {
 	case GUESTS_FULL:
-		turn_away(s, door, fd, "connections");
+		turn_away(s, door, fd, no_room, "connections");
 		return;
 	case GUESTS_ADDRESS_FULL:
-		turn_away(s, door, fd, "connections_per_address");
+		turn_away(s, door, fd, no_room, "connections_per_address");
 		return;
 	case GUESTS_WELCOME:
 		break;
 	}
 	if (!service_start(s, door, fd, &peer, ticket)) {
 		guests_leave(s->common->guests, ticket);
-		turn_away(s, door, fd, "memory");
+		turn_away(s, door, fd, no_room, "memory");
 	}
 }
 
@@ -215,7 +235,14 @@ close_authenticator(struct shard *s)
 static void
 open_slabs(struct shard *s)
 {
-	uint32_t guests = s->common->settings->connections;
+	const struct settings *settings = s->common->settings;
+	uint32_t guests = settings->connections;
+	const struct draft_options drafts = {
+		.drafts_max = guests,
+		.blocks_max = (uint32_t)(settings->draft_memory / DRAFT_BLOCK_OCTETS),
+		.memory_octets_max = (uint32_t)settings->draft_spill_octets,
+		.octets_max = settings->lmtp_message_octets,
+	};
 
 	for (unsigned i = 0; i < PROTOCOLS; i++)
 		slab_init(&s->services[i], shard_protocols[i]->slot_octets, guests);
@@ -223,7 +250,9 @@ open_slabs(struct shard *s)
 	slab_init(&s->names, LINE_BLOCK_OCTETS, 2 * guests);
 	slab_init(&s->long_lines, LONG_LINE_BLOCK_OCTETS, LONG_LINES_MAX);
 	s->lines = (struct line_pool){ &s->names, &s->long_lines };
-	slab_init(&s->inputs, INPUT_BLOCK_OCTETS, guests);
+	slab_init(&s->inputs, INPUT_BLOCK_OCTETS, 2 * guests); /* a spill keeps one more */
+	slab_init(&s->recipients, lmtp_delivery_octets(), RECIPIENTS_MAX);
+	draft_pool_init(&s->drafts, &s->common->disk, &drafts);
 }
 
 static void
@@ -235,6 +264,8 @@ close_slabs(struct shard *s)
 	slab_destroy(&s->names);
 	slab_destroy(&s->long_lines);
 	slab_destroy(&s->inputs);
+	slab_destroy(&s->recipients);
+	draft_pool_destroy(&s->drafts);
 }
 
 static int

@@ -10,11 +10,14 @@
 #include "core/auth/authenticate.h"
 #include "core/guests.h"
 #include "core/line.h"
+#include "core/lmtp/session.h"
 #include "core/pop3/session.h"
 #include "core/settings.h"
 #include "io/listener.h"
 #include "io/offload.h"
 #include "io/tls.h"
+#include "storage/desk.h"
+#include "storage/draft.h"
 #include "storage/maildrop_cache.h"
 
 #include <pthread.h>
@@ -30,6 +33,7 @@ struct shard_common {
 	struct guests *guests;
 	struct offload *auth_workers;
 	struct offload *disk_workers;
+	struct desk *desk; /* NULL: no listener takes mail */
 	struct accounts *accounts;
 	struct disk disk; /* waits */
 	struct maildrop_options maildrop_options;
@@ -45,6 +49,7 @@ struct door {
 	const struct service_protocol *protocol;
 	union {
 		struct pop3_policy pop3;
+		struct lmtp_policy lmtp;
 	} policy;
 	struct shard *shard;
 	int socket; /* made by the server, handed over at the start */
@@ -65,6 +70,9 @@ struct shard {
 	struct maildrop_cache maildrops;
 	struct slab services[PROTOCOLS];
 	struct slab wishes;
+	struct slab recipients; /* of mail that comes in */
+	struct draft_pool drafts;
+	uint64_t messages_taken;
 	struct slab names; /* line blocks and struct pop3_login */
 	struct slab long_lines;
 	struct line_pool lines; /* of both */

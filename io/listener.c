@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define RETRY_MS 100u
@@ -50,10 +53,68 @@ listener_make_socket(const struct sockaddr *address, socklen_t address_octets, i
 	return fd;
 }
 
+/* Bound beside its place: by the time it has the name, mode and group are right and it listens. */
+static int
+bind_beside(int fd, const char *path, mode_t mode, gid_t group, int backlog)
+{
+	struct sockaddr_un beside = { .sun_family = AF_UNIX };
+	int length = snprintf(beside.sun_path, sizeof(beside.sun_path), "%s~", path);
+
+	if (length < 0 || (size_t)length >= sizeof(beside.sun_path))
+		return -ENAMETOOLONG;
+	(void)unlink(beside.sun_path);
+	if (bind(fd, (const struct sockaddr *)&beside, sizeof(beside)) != 0)
+		return -errno;
+	if (chmod(beside.sun_path, mode) == 0 && chown(beside.sun_path, (uid_t)-1, group) == 0 &&
+		listen(fd, backlog) == 0 && rename(beside.sun_path, path) == 0)
+		return 0;
+	length = -errno;
+	(void)unlink(beside.sun_path);
+	return length;
+}
+
+int
+listener_make_local_socket(const char *path, mode_t mode, gid_t group, int backlog)
+{
+	struct stat st;
+	int error;
+	int fd;
+
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	error = bind_beside(fd, path, mode, group, backlog);
+	if (error == 0)
+		return fd;
+	close(fd);
+	return error;
+}
+
+/* Somebody listens at a local socket if he can be called. */
+static int
+check_local_is_free(const struct sockaddr *address, socklen_t address_octets)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, address, address_octets) == 0 || errno == EAGAIN)
+		error = -EADDRINUSE;
+	close(fd);
+	return error;
+}
+
 int
 listener_check_free(const struct sockaddr *address, socklen_t address_octets)
 {
-	int fd = bound_socket(address, address_octets, false);
+	int fd;
+
+	if (address->sa_family == AF_UNIX)
+		return check_local_is_free(address, address_octets);
+	fd = bound_socket(address, address_octets, false);
 
 	if (fd < 0)
 		return fd;

@@ -12,6 +12,7 @@
 #include "io/loop.h"
 
 #include <sys/socket.h>
+#include <sys/types.h>
 
 struct listener {
 	struct loop *loop;
@@ -27,6 +28,11 @@ struct listener {
 /* A bound, listening TCP socket with SO_REUSEPORT and TCP_NODELAY; returns it or a negative
  * errno. */
 int listener_make_socket(const struct sockaddr *address, socklen_t address_octets, int backlog);
+
+/* A listening local socket at `path`, for who may write to it by `mode` (`group` (gid_t)-1: ours).
+ * What an earlier server has left there is replaced in one step; the path is never without a
+ * socket.  -EEXIST: something else is there. */
+int listener_make_local_socket(const char *path, mode_t mode, gid_t group, int backlog);
 
 /* Is somebody else listening there already?  SO_REUSEPORT would let two servers share the guests of
  * one port without a word.  0, or -EADDRINUSE and the like. */

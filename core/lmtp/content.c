@@ -22,6 +22,8 @@ reply_to_delivery(int error)
 		return LMTP_DISK_FULL;
 	case -EFBIG:
 		return LMTP_TOO_LARGE;
+	case -ENOMEM:
+		return LMTP_NO_MEMORY;
 	default:
 		return LMTP_DELIVERY_FAILED;
 	}
@@ -197,8 +199,6 @@ lmtp_session_stored(struct lmtp_session *s, int error)
 {
 	if (error == 0)
 		s->octets_stored += s->run.length;
-	else if (error == -ENOMEM)
-		s->failure = LMTP_NO_MEMORY;
 	else
 		s->failure = reply_to_delivery(error);
 	s->run = span_of(NULL, 0);

@@ -242,15 +242,23 @@ lmtp_session_is_foreign(struct lmtp_session *s, struct span first_octets)
 
 /* ---- commands of any state ----------------------------------------------------------------- */
 
+/* Whatever the client calls itself; it goes into Received lines, so it must not break them. */
+static bool
+is_name(struct span name)
+{
+	for (size_t i = 0; i < name.length; i++)
+		if ((unsigned char)name.at[i] <= 0x20 || name.at[i] == 0x7f)
+			return false;
+	return name.length <= LMTP_NAME_OCTETS_MAX;
+}
+
 /* LHLO name: what EHLO is in SMTP (RFC 2033, section 4.1).  Begins anew. */
 static enum lmtp_next
 any_lhlo(struct lmtp_session *s, struct span args)
 {
 	struct span name = lmtp_take_word(&args);
 
-	if (name.length > LMTP_NAME_OCTETS_MAX || args.length > 0 ||
-		memchr(name.at, '\0', name.length) != NULL ||
-		memchr(name.at, '\r', name.length) != NULL)
+	if (!is_name(name) || args.length > 0)
 		return lmtp_refuse(s, LMTP_NEEDS_NAME);
 	envelope_forget(s);
 	if (s->name == NULL)

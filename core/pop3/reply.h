@@ -59,5 +59,6 @@
 
 /* Before there is a session (core/server.c). */
 #define POP3_TOO_MANY_CONNECTIONS "-ERR [SYS/TEMP] too many connections, try later\r\n"
+#define POP3_WRONG_NETWORK        "-ERR [SYS/PERM] not from your network\r\n"
 
 #endif

@@ -2,8 +2,9 @@
  * test_settings.c - what a file may say, what it gets when it says nothing, and how a mistake is
  * told.
  */
+#include "core/network.h"
 #include "core/quota.h"
-#include "core/settings.h"
+#include "core/settings_table.h"
 #include "io/base/must.h"
 
 #include <setjmp.h>
@@ -319,13 +320,16 @@ every_wrong_value_is_told_at_once(void **state)
 		"%:11: connections = 99999999999999999999: not a whole number; allowed: 1 to "
 		"10000000\n"
 		"%:13: address = 127.0.0.1: not an address with a port; allowed: "
-		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535, or the path of a local "
+		"socket, up to 106 octets\n"
 		"%:13: address = 127.0.0.1:0: not an address with a port; allowed: "
-		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535, or the path of a local "
+		"socket, up to 106 octets\n"
 		"%:13: address = ::1:110: not an address with a port; allowed: "
-		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535\n"
+		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535, or the path of a local "
+		"socket, up to 106 octets\n"
 		"%:14: plaintext_auth = 1: neither yes nor no; allowed: yes or no\n"
-		"%:15: protocol = imap: no such choice; allowed: pop3\n"
+		"%:15: protocol = imap: no such choice; allowed: pop3, lmtp\n"
 		"%:18: listen b has no address; needed: address = \"127.0.0.1:110\"\n");
 }
 
@@ -337,7 +341,98 @@ unknown_names_are_told(void **state)
 		"%:2: no setting is called \"idle_timout\"; the nearest is \"idle_timeout_s\", "
 		"ringpost.conf(5) lists all\n");
 	expect_mistakes("listen a {\n port = 110\n}\n",
-		"%:2: listen has no setting \"port\"; allowed: address, protocol, plaintext_auth, tls\n");
+		"%:2: listen has no setting \"port\"; allowed: address, protocol, networks, "
+		"socket_mode, socket_group, plaintext_auth, tls\n");
+}
+
+static void
+mail_comes_in_where_it_is_said(void **state)
+{
+	struct settings *s = load_good("lmtp_message_octets = 1M\n"
+				       "bare_newlines = normalise\n"
+				       "add_received = no\n"
+				       "listen mta {\n"
+				       "  address = {\"/run/ringpost/lmtp\", \"127.0.0.1:24\"}\n"
+				       "  protocol = lmtp\n"
+				       "  socket_mode = \"0600\"\n"
+				       "}\n"
+				       "listen far {\n"
+				       "  address = \"0.0.0.0:24\"\n"
+				       "  protocol = lmtp\n"
+				       "  networks = {\"192.0.2.0/24\", \"2001:db8::1\"}\n"
+				       "}\n");
+
+	(void)state;
+	assert_int_equal(s->lmtp_message_octets, 1048576);
+	assert_int_equal(s->bare_newlines, BARE_NEWLINES_NORMALISE);
+	assert_true(s->add_return_path);
+	assert_false(s->add_received);
+	assert_int_equal(s->delivery_sync, DELIVERY_SYNC_ALWAYS);
+	assert_int_not_equal(s->hostname[0], '\0');
+	assert_int_equal(s->listener_count, 3);
+	assert_int_equal(s->listeners[0].address.ss_family, AF_UNIX);
+	assert_int_equal(s->listeners[0].protocol, PROTOCOL_LMTP);
+	assert_string_equal(s->listeners[0].socket_mode, "0600");
+	assert_null(s->listeners[1].allowed);
+	assert_int_equal(s->listeners[2].networks.count, 2);
+	assert_int_equal(s->listeners[2].allowed[0].bits, 24);
+	assert_int_equal(s->listeners[2].allowed[1].bits, 128);
+	settings_free(s);
+}
+
+static void
+nobody_takes_mail_from_anybody_by_mistake(void **state)
+{
+	(void)state;
+	expect_mistakes("listen mta { address = \"0.0.0.0:24\" protocol = lmtp }\n",
+		"%: listen mta takes mail from anybody at 0.0.0.0:24; needed: networks = "
+		"{\"192.0.2.0/24\"}\n");
+	expect_mistakes("listen mta {\n  address = \"[::1]:24\"\n"
+			"  networks = {\"192.0.2.1/24\"}\n  socket_mode = \"rw\"\n}\n",
+		"%:3: networks = 192.0.2.1/24: the address has bits behind those that count; "
+		"allowed: a text of 1 to 49 octets, or a list of such\n"
+		"%:4: socket_mode = \"rw\": too short; allowed: 3 to 4 octets\n");
+}
+
+static void
+networks_hold_their_own(void **state)
+{
+	static const struct {
+		const char *network, *peer;
+		bool holds;
+	} cases[] = {
+		{ "192.0.2.0/24", "192.0.2.255", true },
+		{ "192.0.2.0/24", "192.0.3.0", false },
+		{ "192.0.2.0/25", "192.0.2.128", false },
+		{ "192.0.2.7", "192.0.2.7", true },
+		{ "192.0.2.7", "192.0.2.6", false },
+		{ "0.0.0.0/0", "203.0.113.9", true },
+		{ "0.0.0.0/0", "[::1]", false },
+		{ "2001:db8::/33", "[2001:db8:7fff::1]", true },
+		{ "2001:db8::/33", "[2001:db8:8000::1]", false },
+		{ "::/0", "[2001:db8::1]", true },
+	};
+	static const char *const wrong[] = { "", "/8", "192.0.2.0/33", "192.0.2.0/", "192.0.2/24",
+		"2001:db8::/129", "example.org", "10.0.0.1/8",
+		"2001:0db8:0000:0000:0000:0000:0000:0000:0000:0000:0001" };
+
+	(void)state;
+	for (size_t i = 0; i < array_count(cases); i++) {
+		struct sockaddr_storage peer;
+		struct network n;
+		socklen_t octets;
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s:25", cases[i].peer);
+		assert_true(settings_read_address(text, &peer, &octets));
+		assert_null(network_read(cases[i].network, &n));
+		assert_int_equal(network_holds(&n, &peer), cases[i].holds);
+	}
+	for (size_t i = 0; i < array_count(wrong); i++) {
+		struct network n;
+
+		assert_non_null(network_read(wrong[i], &n));
+	}
 }
 
 static void
@@ -491,6 +586,9 @@ main(void)
 		cmocka_unit_test(listeners_have_one_or_many_addresses),
 		cmocka_unit_test(every_wrong_value_is_told_at_once),
 		cmocka_unit_test(unknown_names_are_told),
+		cmocka_unit_test(mail_comes_in_where_it_is_said),
+		cmocka_unit_test(nobody_takes_mail_from_anybody_by_mistake),
+		cmocka_unit_test(networks_hold_their_own),
 		cmocka_unit_test(broken_syntax_is_told),
 		cmocka_unit_test(somewhere_to_listen_is_needed),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_told),
