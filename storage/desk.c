@@ -235,18 +235,24 @@ came_home(struct offload_job *job)
 }
 
 /* Their memory may be gone as soon as they are sent. */
-static unsigned
+static void
 send_home(struct desk_delivery *first)
 {
-	unsigned count = 0;
-
 	while (first != NULL) {
 		struct desk_delivery *next = first->next;
 
 		offload_home_call(first->job.home, &first->job);
 		first = next;
-		count++;
 	}
+}
+
+static unsigned
+count_batch(const struct desk_delivery *first)
+{
+	unsigned count = 0;
+
+	for (; first != NULL; first = first->next)
+		count++;
 	return count;
 }
 
@@ -283,11 +289,11 @@ work_on(struct desk *desk, struct tray *t, struct desk_delivery *batch)
 	struct maildrop_writer *w = NULL;
 
 	while (batch != NULL) {
-		unsigned done;
+		struct desk_delivery *done = batch;
 
 		do_batch(desk->disk, &desk->options, batch, &w);
-		done = send_home(batch);
-		batch = next_batch(desk, t, done, clock_monotonic_ms() >= end_ms);
+		batch = next_batch(desk, t, count_batch(done), clock_monotonic_ms() >= end_ms);
+		send_home(done);
 	}
 	maildrop_writer_close(w);
 	put_down(desk, t);

@@ -6,11 +6,13 @@
  * The floor is 20 KiB appended and fdatasync(2)ed, again and again, by 1 and by 32 threads, each to
  * files of its own.  Beside it the same by one thread with a ring of its own that keeps 32 syncs in
  * flight (IORING_OP_FSYNC, io-wq bounded at 32 workers), and into space that was allocated before.
+ * Then the same octets as mail: through drafts and the desk, from one shard with one or 32
+ * connections that each wait for their answer, to maildrops in turn and to a single one.
  * CPU is user and system time of the whole process, io-wq's threads included.
  */
 #include "bench/micro/micro.h"
 #include "io/base/must.h"
-#include "io/disk.h"
+#include "storage/desk.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -178,6 +180,111 @@ by_ring(unsigned count)
 	return appends;
 }
 
+/* ---- the desk ------------------------------------------------------------------------------ */
+
+struct connection {
+	struct desk_delivery delivery;
+	struct draft *draft;
+	struct shard *shard;
+};
+
+struct shard {
+	struct loop loop;
+	struct offload_home *home;
+	struct draft_pool drafts;
+	struct desk *desk;
+	struct connection connections[AT_ONCE];
+	char addresses[FILES][32];
+	unsigned address_count;
+	unsigned at;
+	unsigned in_flight;
+	uint64_t deliveries;
+};
+
+static void
+deliver_next(struct connection *c)
+{
+	struct shard *s = c->shard;
+	struct span text = span_of(message, sizeof(message));
+
+	c->draft = draft_begin(&s->drafts);
+	must(draft_put_wire(c->draft, &text) == 0 && draft_end(c->draft) == 0);
+	c->delivery.address = s->addresses[s->at++ % s->address_count];
+	c->delivery.draft = c->draft;
+	c->delivery.head = SPAN("Return-Path: <ann@example.org>\r\n");
+	must(desk_submit(s->desk, s->home, &c->delivery) == 0);
+}
+
+static void
+delivered(struct desk_delivery *delivery)
+{
+	struct connection *c = container_of(delivery, struct connection, delivery);
+	struct shard *s = c->shard;
+
+	must(delivery->error == 0);
+	draft_free(c->draft);
+	s->deliveries++;
+	if (wall_ns() < deadline_ns)
+		deliver_next(c);
+	else
+		s->in_flight--;
+}
+
+static struct shard shard;
+
+static void
+open_shard(const struct disk *disk, unsigned addresses)
+{
+	static const struct loop_options loop_options = {
+		.ring = { .entries = 64, .buffers = 8, .buffer_octets = 4096 },
+		.reply_blocks_max = 8,
+		.cold_buffers_max = 1,
+	};
+	static const struct draft_options draft_options = {
+		.drafts_max = AT_ONCE,
+		.blocks_max = AT_ONCE * 4,
+		.memory_octets_max = 1 << 20,
+	};
+	static const struct desk_options desk_options = {
+		.threads = AT_ONCE,
+		.waiting_max = AT_ONCE,
+		.maildrop = { .lock_timeout_ms = 1000, .sync = true },
+	};
+
+	shard.address_count = addresses;
+	for (unsigned i = 0; i < addresses; i++)
+		snprintf(shard.addresses[i], sizeof(shard.addresses[i]), "user%u@%u.example", i,
+			addresses);
+	must(loop_open(&shard.loop, &loop_options) == 0);
+	must(offload_home_open(&shard.loop, &shard.home) == 0);
+	draft_pool_init(&shard.drafts, disk, &draft_options);
+	must(desk_open(disk, &desk_options, &shard.desk) == 0);
+}
+
+static void
+close_shard(void)
+{
+	desk_close(shard.desk);
+	draft_pool_destroy(&shard.drafts);
+	loop_close(&shard.loop);
+	offload_home_close(shard.home);
+}
+
+static uint64_t
+by_desk(unsigned count)
+{
+	shard.deliveries = 0;
+	shard.in_flight = count;
+	for (unsigned i = 0; i < count; i++) {
+		shard.connections[i].shard = &shard;
+		shard.connections[i].delivery.done = delivered;
+		deliver_next(&shard.connections[i]);
+	}
+	while (shard.in_flight > 0)
+		must(loop_turn(&shard.loop, 1000) == 0);
+	return shard.deliveries;
+}
+
 /* ---- figures ------------------------------------------------------------------------------- */
 
 static void
@@ -208,6 +315,25 @@ remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 	return remove(path);
 }
 
+static void
+measure_desk(struct figures *f)
+{
+	struct disk disk;
+
+	must(disk_open_root(root, true, &disk) == 0);
+	open_shard(&disk, FILES);
+	deadline_ns = wall_ns() + MEASURE_NS / 4; /* so that the maildrops are there */
+	by_desk(AT_ONCE);
+	measure(f, "delivered to 256 maildrops, connections", by_desk, 1);
+	measure(f, "delivered to 256 maildrops, connections", by_desk, AT_ONCE);
+	close_shard();
+	open_shard(&disk, 1);
+	measure(f, "delivered to one maildrop, connections", by_desk, 1);
+	measure(f, "delivered to one maildrop, connections", by_desk, AT_ONCE);
+	close_shard();
+	disk_close_root(&disk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -221,9 +347,13 @@ main(int argc, char **argv)
 		return 64;
 	}
 	memset(message, 'x', sizeof(message));
+	for (unsigned i = 70; i + 2 <= OCTETS; i += 72)
+		memcpy(message + i, "\r\n", 2);
+	memcpy(message + OCTETS - 2, "\r\n", 2);
 	measure(&figures, "append and fdatasync, threads", by_threads, 1);
 	measure(&figures, "append and fdatasync, threads", by_threads, 8);
 	measure(&figures, "append and fdatasync, threads", by_threads, AT_ONCE);
+	measure_desk(&figures);
 	measure(&figures, "append and fdatasync, a ring", by_ring, 1);
 	measure(&figures, "append and fdatasync, a ring", by_ring, 8);
 	measure(&figures, "append and fdatasync, a ring", by_ring, AT_ONCE);
