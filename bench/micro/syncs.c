@@ -194,7 +194,7 @@ struct shard {
 	struct draft_pool drafts;
 	struct desk *desk;
 	struct connection connections[AT_ONCE];
-	char addresses[FILES][32];
+	char addresses[FILES][48];
 	unsigned address_count;
 	unsigned at;
 	unsigned in_flight;
