@@ -240,6 +240,7 @@ open_shared(struct server *server)
 		"auth", settings->auth_workers, settings->auth_queue, &c->auth_workers);
 	if (error != 0)
 		goto fail_guests;
+	server->login_policy->hashers = c->auth_workers;
 	error = offload_open("disk", settings->disk_workers, DISK_QUEUE_MAX, &c->disk_workers);
 	if (error != 0)
 		goto fail_auth_workers;

@@ -3,6 +3,8 @@
  */
 #include "core/server_auth.h"
 
+#include "io/base/must.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,10 @@ add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 	return 0;
 }
 
+/* The spool's own accounts; each shard reads them itself. */
+static struct source lmdb_source = { .name = "lmdb" };
+static struct source *const sources[] = { &lmdb_source };
+
 int
 server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 	struct login_policy **policy_out)
@@ -44,6 +50,9 @@ server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTET
 		return -ENOMEM;
 	policy->rules =
 		(struct address_rules){ settings->default_domain, settings->detail_separator };
+	policy->sources = sources;
+	policy->source_count = array_count(sources);
+	policy->queue_limit_ms = (uint64_t)settings->auth_queue_deadline_s * 1000;
 	error = add_masters(settings, why, policy);
 	if (error == 0)
 		error = password_make_dummy(settings->password_scheme, policy->dummy_hash);

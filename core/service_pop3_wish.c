@@ -166,7 +166,21 @@ tell_answer(struct pop3_service *p)
 static void
 work_verify(struct offload_job *job)
 {
-	authenticate_prove(&wish_of(job)->login);
+	authenticate_work(&wish_of(job)->login);
+}
+
+static void verify_done(struct offload_job *job);
+
+/* Let a worker go on with it; false: they have too much to do, and that is the answer. */
+static bool
+send_to_workers(struct pop3_service *p)
+{
+	struct login_request *login = &p->wish->login;
+
+	if (send_away(p, authenticate_workers(login), work_verify, verify_done))
+		return true;
+	authenticate_give_up(login, -EBUSY);
+	return false;
 }
 
 static void
@@ -175,7 +189,9 @@ verify_done(struct offload_job *job)
 	struct pop3_service *p = come_home(job);
 	struct shard *shard = p->service.shard;
 
-	authenticate_finish(&shard->authenticator, shard->loop.now_ms, &wish_of(job)->login);
+	if (!authenticate_go_on(&shard->authenticator, shard->loop.now_ms, &wish_of(job)->login) &&
+		send_to_workers(p))
+		return;
 	service_resume(&p->service, (int)tell_answer(p));
 }
 
@@ -191,11 +207,9 @@ wish_verify(struct pop3_service *p, int *next_out)
 		*next_out = (int)pop3_session_answered(&p->session, &no_memory);
 		return true;
 	}
-	if (!authenticate_begin(&shard->authenticator, &question, shard->loop.now_ms, &w->login)) {
-		if (send_away(p, shard->common->auth_workers, work_verify, verify_done))
-			return false;
-		authenticate_give_up(&w->login, -EBUSY);
-	}
+	if (!authenticate_begin(&shard->authenticator, &question, shard->loop.now_ms, &w->login) &&
+		send_to_workers(p))
+		return false;
 	*next_out = (int)tell_answer(p);
 	return true;
 }

@@ -109,11 +109,12 @@ struct settings {
 	const char *sasl_mechanisms;  /* offered by AUTH, as sasl_mechanisms_read() takes them */
 	bool apop;
 	struct settings_texts master_users;
-	unsigned auth_workers;       /* "auto" is resolved by settings_load() */
-	unsigned auth_queue;         /* logins that may wait for a worker, beyond them [SYS/TEMP] */
-	unsigned auth_cache_seconds; /* 0: every login is verified anew */
-	unsigned auth_cache_entries; /* for each shard */
-	uint64_t quota_octets;       /* of accounts without their own; 0: no limit */
+	unsigned auth_workers; /* "auto" is resolved by settings_load() */
+	unsigned auth_queue;   /* logins that may wait for a worker, beyond them [SYS/TEMP] */
+	unsigned auth_queue_deadline_s; /* what waited longer is not done */
+	unsigned auth_cache_seconds;    /* 0: every login is verified anew */
+	unsigned auth_cache_entries;    /* for each shard */
+	uint64_t quota_octets;          /* of accounts without their own; 0: no limit */
 	unsigned quota_messages;
 	struct settings_domain *domains; /* in order of name; core/quota.h looks them up */
 	unsigned domain_count;

@@ -207,6 +207,9 @@ const struct setting settings_rows[] = {
 	{ NUMBER(auth_queue, "1024", 1, 1000000),
 	  .explanation = "Logins that may wait for such a thread; beyond them the client reads "
 			 "`[SYS/TEMP]`." },
+	{ NUMBER(auth_queue_deadline_s, "10", 1, 600),
+	  .explanation = "Seconds that a login may wait for a thread; after that the client reads "
+			 "`[SYS/TEMP]` and no time is spent on it." },
 	{ NUMBER(auth_cache_seconds, "3600", 0, 86400), .zero_word = "off",
 	  .explanation = "Seconds for which a good login is remembered (as a keyed digest), so that a "
 			 "poller costs no new password hash. A changed password counts at once." },

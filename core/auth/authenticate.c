@@ -7,6 +7,7 @@
 #include "core/auth/authenticate.h"
 
 #include "core/auth/scram.h"
+#include "io/base/clock.h"
 
 /* wolfSSL's options must come before all of its headers. */
 #include <wolfssl/options.h>
@@ -52,33 +53,90 @@ answer_unavailable(struct login_request *r, int error)
 
 /* ---- accounts ------------------------------------------------------------------------------ */
 
-/* An unknown, impossible or disabled name goes on with the dummy: same work, same answer. */
+/* An unknown or impossible name goes on with the dummy: same work, same answer. */
 static void
-pretend(const struct authenticator *a, struct login_request *r, const char *why)
+pretend(struct login_request *r, const char *why)
 {
 	r->is_known = false;
 	r->why = why;
+	r->source = r->policy->source_count;
 	snprintf(r->account.password_hash, sizeof(r->account.password_hash), "%s",
-		a->policy->dummy_hash);
+		r->policy->dummy_hash);
 }
 
-/* 0, and r->is_known tells; or what the accounts could not say. */
-static int
-look_up(struct authenticator *a, struct span name, struct login_request *r)
-{
-	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-	int error = address_canonical(name, &a->policy->rules, address);
+static bool arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int error);
 
-	if (error == 0)
-		error = accounts_find(a->accounts, span_of_string(address), &r->account);
-	if (error == -EINVAL || error == -ENOENT) {
-		pretend(a, r, "unknown_account");
-		return 0;
+/* Ask one source after the other, from r->source on; false: the next one has to be waited for. */
+static bool
+look_up(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+{
+	const struct login_policy *policy = a->policy;
+
+	for (; r->source < policy->source_count; r->source++) {
+		const struct source *source = policy->sources[r->source];
+		int error = -ENOENT;
+
+		if (source->workers == NULL) {
+			error = accounts_find(a->accounts, span_of_string(r->address), &r->account);
+		} else if (account_cache_find(a->said, r->source, r->address, now_ms,
+				   source->fresh_ms, &r->account)) {
+			error = 0;
+		} else {
+			r->must_find = true;
+			r->asked_ms = now_ms;
+			return false;
+		}
+		if (error != -ENOENT)
+			return arrive(a, now_ms, r, error);
 	}
-	r->is_known = error == 0 && r->account.enabled;
-	if (error == 0 && !r->account.enabled)
-		r->why = "disabled";
-	return error;
+	return arrive(a, now_ms, r, -ENOENT);
+}
+
+/* What was said of the account when all could answer: by the source that cannot now, or by one behind
+ * it, which was asked then because those before it did not know the account. */
+static bool
+remembers_account(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+{
+	for (unsigned i = r->source; i < a->policy->source_count; i++) {
+		const struct source *source = a->policy->sources[i];
+
+		if (source->workers != NULL &&
+			account_cache_find(
+				a->said, i, r->address, now_ms, source->stale_ms, &r->account)) {
+			r->source = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A source that waits has answered. */
+static bool
+take_found(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+{
+	int error = r->error;
+
+	r->error = 0;
+	r->must_find = false;
+	if (error == -ENOENT) {
+		account_cache_drop(a->said, r->source, r->address);
+		r->source++;
+		return look_up(a, now_ms, r);
+	}
+	if (error == 0)
+		account_cache_put(a->said, r->source, r->address, now_ms, &r->account);
+	else if (remembers_account(a, now_ms, r))
+		error = 0;
+	return arrive(a, now_ms, r, error);
+}
+
+static bool
+find_account(struct authenticator *a, struct span name, uint64_t now_ms, struct login_request *r)
+{
+	r->source = 0;
+	if (address_canonical(name, &a->policy->rules, r->address) != 0)
+		return arrive(a, now_ms, r, -ENOENT);
+	return look_up(a, now_ms, r);
 }
 
 static bool
@@ -93,20 +151,16 @@ is_master(const struct login_policy *policy, const char *address)
 
 /* The name is proven. */
 static bool
-conclude(struct authenticator *a, struct login_request *r)
+conclude(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
-	int error;
-
 	if (!r->is_known)
 		return answer_bad(r, r->why);
 	if (r->question.acts_for.length == 0)
 		return answer_good(r);
 	if (!is_master(a->policy, r->account.address))
 		return answer_bad(r, "not_a_master");
-	error = look_up(a, r->question.acts_for, r);
-	if (error != 0)
-		return answer_unavailable(r, error);
-	return r->is_known ? answer_good(r) : answer_bad(r, r->why);
+	r->finds_other = true;
+	return find_account(a, r->question.acts_for, now_ms, r);
 }
 
 /* ---- a password ---------------------------------------------------------------------------- */
@@ -133,13 +187,14 @@ begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r
 	struct span secret = r->question.secret;
 
 	if (secret.length > PASSWORD_SECRET_OCTETS_MAX) {
-		pretend(a, r, "wrong_password");
+		pretend(r, "wrong_password");
 		secret.length = PASSWORD_SECRET_OCTETS_MAX;
 	}
 	memcpy(r->secret, secret.at, secret.length);
 	r->secret_octets = (uint32_t)secret.length;
 	if (r->is_known && remembers(a, r, now_ms))
-		return conclude(a, r);
+		return conclude(a, now_ms, r);
+	r->asked_ms = now_ms;
 	return false;
 }
 
@@ -150,7 +205,7 @@ finish_password(struct authenticator *a, uint64_t now_ms, struct login_request *
 		return answer_bad(r, r->is_known ? "wrong_password" : r->why);
 	if (r->is_known && r->has_proof)
 		login_cache_add(a->good_logins, &r->proof, now_ms);
-	return conclude(a, r);
+	return conclude(a, now_ms, r);
 }
 
 /* ---- APOP ---------------------------------------------------------------------------------- */
@@ -190,13 +245,13 @@ digest_fits(struct span stamp, struct span password, struct span digest)
 }
 
 static bool
-begin_apop(struct authenticator *a, struct login_request *r)
+begin_apop(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
 	struct span password = plain_secret(r);
 
 	if (!digest_fits(r->question.stamp, password, r->question.secret) || password.length == 0)
 		return answer_bad(r, r->is_known ? "wrong_password" : r->why);
-	return conclude(a, r);
+	return conclude(a, now_ms, r);
 }
 
 /* ---- SCRAM --------------------------------------------------------------------------------- */
@@ -212,7 +267,7 @@ answer_keys(struct login_request *r)
 /* Keys that are stored, keys of a password that is, or a dummy's.  A stored password takes
  * milliseconds; where the dummy hash is one, unknown names take them too. */
 static bool
-begin_keys(struct authenticator *a, struct login_request *r)
+begin_keys(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
 	enum scram_hash hash = scram_hash_of(r->question.sasl);
 	int error;
@@ -222,7 +277,10 @@ begin_keys(struct authenticator *a, struct login_request *r)
 	error = scram_dummy(r->question.name, a->policy->dummy_secret, &r->keys);
 	if (error != 0)
 		return answer_unavailable(r, error);
-	return plain_secret(r).length > 0 ? false : answer_keys(r);
+	if (plain_secret(r).length == 0)
+		return answer_keys(r);
+	r->asked_ms = now_ms;
+	return false;
 }
 
 static void
@@ -236,56 +294,108 @@ prove_keys(struct login_request *r)
 
 /* ---- the steps ----------------------------------------------------------------------------- */
 
-bool
-authenticate_begin(struct authenticator *a, const struct login_question *question, uint64_t now_ms,
-	struct login_request *r)
+static bool
+begin_kind(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
-	int error;
-
-	r->question = *question;
-	r->answer = (struct login_answer){ .verdict = LOGIN_UNAVAILABLE };
-	r->why = "";
-	r->error = 0;
-	r->is_right = false;
-	r->has_proof = false;
-	error = look_up(a, question->name, r);
-	if (error != 0)
-		return answer_unavailable(r, error);
-	switch (question->kind) {
+	switch (r->question.kind) {
 	case LOGIN_PASSWORD:
 		return begin_password(a, now_ms, r);
 	case LOGIN_APOP:
-		return begin_apop(a, r);
+		return begin_apop(a, now_ms, r);
 	case LOGIN_PROVEN:
-		return conclude(a, r);
+		return conclude(a, now_ms, r);
 	case LOGIN_DISPROVEN:
 		return answer_bad(r, r->is_known ? "wrong_proof" : r->why);
 	case LOGIN_KEYS:
-		return begin_keys(a, r);
+		return begin_keys(a, now_ms, r);
 	case LOGIN_TOKEN:
 		break;
 	}
 	return answer_bad(r, "no_tokens_here");
 }
 
-void
-authenticate_prove(struct login_request *r)
+/* The sources have said what they know of r->address. */
+static bool
+arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int error)
 {
-	if (r->question.kind == LOGIN_KEYS)
+	if (error != 0 && error != -ENOENT)
+		return answer_unavailable(r, error);
+	r->is_known = error == 0 && r->account.enabled;
+	if (error == -ENOENT)
+		pretend(r, "unknown_account");
+	else if (!r->is_known)
+		r->why = "disabled";
+	if (r->finds_other)
+		return r->is_known ? answer_good(r) : answer_bad(r, r->why);
+	return begin_kind(a, now_ms, r);
+}
+
+bool
+authenticate_begin(struct authenticator *a, const struct login_question *question, uint64_t now_ms,
+	struct login_request *r)
+{
+	r->question = *question;
+	r->answer = (struct login_answer){ .verdict = LOGIN_UNAVAILABLE };
+	r->policy = a->policy;
+	r->why = "";
+	r->error = 0;
+	r->is_right = false;
+	r->has_proof = false;
+	r->finds_other = false;
+	r->must_find = false;
+	return find_account(a, question->name, now_ms, r);
+}
+
+/* Who proves the secret: the source that knows the account, if it wants to; NULL: its hash. */
+static struct source *
+prover(const struct login_request *r)
+{
+	struct source *source;
+
+	if (r->source >= r->policy->source_count || r->question.kind != LOGIN_PASSWORD)
+		return NULL;
+	source = r->policy->sources[r->source];
+	return source->workers != NULL && source->ops->prove != NULL ? source : NULL;
+}
+
+struct offload *
+authenticate_workers(const struct login_request *r)
+{
+	const struct source *source = prover(r);
+
+	if (r->must_find)
+		return r->policy->sources[r->source]->workers;
+	return source != NULL ? source->workers : r->policy->hashers;
+}
+
+void
+authenticate_work(struct login_request *r)
+{
+	struct source *source = r->must_find ? r->policy->sources[r->source] : prover(r);
+
+	if (r->policy->queue_limit_ms != 0 &&
+		clock_monotonic_ms() - r->asked_ms > r->policy->queue_limit_ms)
+		r->error = -ETIMEDOUT;
+	else if (r->must_find)
+		r->error = source->ops->find(source, span_of_string(r->address), &r->account);
+	else if (source != NULL)
+		r->error = source->ops->prove(source, &r->account, secret_of(r), &r->is_right);
+	else if (r->question.kind == LOGIN_KEYS)
 		prove_keys(r);
 	else
 		r->error = password_verify(secret_of(r), r->account.password_hash, &r->is_right);
 }
 
-void
-authenticate_finish(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+bool
+authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
+	if (r->must_find)
+		return take_found(a, now_ms, r);
 	if (r->error != 0)
-		answer_unavailable(r, r->error);
-	else if (r->question.kind == LOGIN_KEYS)
-		answer_keys(r);
-	else
-		finish_password(a, now_ms, r);
+		return answer_unavailable(r, r->error);
+	if (r->question.kind == LOGIN_KEYS)
+		return answer_keys(r);
+	return finish_password(a, now_ms, r);
 }
 
 void

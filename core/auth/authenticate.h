@@ -1,25 +1,32 @@
 /*
  * authenticate.h - one login: from a question to its answer.
  *
- * In three steps, so that a shard never waits: begin() looks the account up and asks the cache of
- * good logins, which answers most; what is left, prove() computes on a worker; finish() is back on
- * the shard.  An unknown name goes the same way with a dummy hash, so that its time tells nothing.
+ * In steps, so that a shard never waits: begin() looks the account up and asks the cache of good
+ * logins, which answers most; what is left, a look-up in a source that waits or a password hash,
+ * work() does on a worker; go_on() is back on the shard, until the answer stands.  An unknown name goes
+ * the same way with a dummy hash, so that its time tells nothing.
  *
  * Ownership: a struct authenticator belongs to one shard, its policy is shared and does not change; a
- * struct login_request belongs to its session, and to the worker while prove() runs.  Secrets are
+ * struct login_request belongs to its session, and to the worker while work() runs.  Secrets are
  * wiped when the request ends.
  */
 #ifndef CORE_AUTH_AUTHENTICATE_H
 #define CORE_AUTH_AUTHENTICATE_H
 
+#include "core/auth/account_cache.h"
 #include "core/auth/address.h"
 #include "core/auth/login.h"
 #include "core/auth/login_cache.h"
 #include "core/auth/password.h"
+#include "core/auth/source.h"
 
 /* What all shards have in common. */
 struct login_policy {
 	struct address_rules rules;
+	struct source *const *sources; /* in the order in which they are asked */
+	unsigned source_count;
+	struct offload *hashers; /* workers for password hashes */
+	uint64_t queue_limit_ms; /* what has waited longer for a worker is not done any more */
 	char (*masters)[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* may open the maildrops of others */
 	unsigned master_count;
 	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* in place of an unknown account's */
@@ -28,7 +35,8 @@ struct login_policy {
 
 struct authenticator {
 	const struct login_policy *policy;
-	struct accounts_reader *accounts;
+	struct accounts_reader *accounts; /* of the source that does not wait; NULL: none */
+	struct account_cache *said;       /* what the others said; NULL: there are none */
 	struct login_cache *good_logins;
 };
 
@@ -44,15 +52,23 @@ struct login_request {
 	bool has_proof;
 	bool is_known;
 	bool is_right;
+	bool finds_other; /* the name is proven; the account is looked up that it acts for */
+	bool must_find;   /* what work() is to do: a look-up; else a proof */
+	unsigned source;  /* which is asked, or has answered */
+	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* that is looked up */
+	const struct login_policy *policy;
+	uint64_t asked_ms;
 	int error; /* of an answer that could not be found out */
 };
 
-/* True: r->answer stands.  False: prove(), then finish(). */
+/* True: r->answer stands.  False: work() on one of authenticate_workers(), then go_on(). */
 bool authenticate_begin(struct authenticator *a, const struct login_question *question,
 	uint64_t now_ms, struct login_request *r);
-/* On any thread; takes milliseconds. */
-void authenticate_prove(struct login_request *r);
-void authenticate_finish(struct authenticator *a, uint64_t now_ms, struct login_request *r);
+struct offload *authenticate_workers(const struct login_request *r);
+/* On any thread; takes milliseconds, or up to the time limit of a source. */
+void authenticate_work(struct login_request *r);
+/* True: r->answer stands.  False: as after begin(). */
+bool authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r);
 
 /* It could not even be asked. */
 void authenticate_give_up(struct login_request *r, int error);

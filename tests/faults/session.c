@@ -73,8 +73,9 @@ verify(struct client *c)
 	enum pop3_next next;
 
 	if (!authenticate_begin(&c->authenticator, &question, 1, &login)) {
-		authenticate_prove(&login);
-		authenticate_finish(&c->authenticator, 1, &login);
+		do
+			authenticate_work(&login);
+		while (!authenticate_go_on(&c->authenticator, 1, &login));
 	}
 	assert_int_not_equal(login.answer.verdict, LOGIN_BAD);
 	next = pop3_session_answered(&c->session, &login.answer);
@@ -256,7 +257,11 @@ play(struct client *c)
 void
 stage_pop3(struct stage *s)
 {
+	static struct source lmdb = { .name = "lmdb" };
+	static struct source *const sources[] = { &lmdb };
 	static const struct login_policy login_policy = {
+		.sources = sources,
+		.source_count = 1,
 		.rules = { .default_domain = "", .detail_separator = "" },
 		.dummy_hash = "{PLAIN}nobody",
 	};
