@@ -42,6 +42,7 @@ static const struct log_kind EVENT_FILE_LIMIT_LOW = { "file_limit_low", LOG_WARN
 static const struct log_kind EVENT_TLS_RELOADED = { "tls_reloaded", LOG_INFO };
 static const struct log_kind EVENT_TLS_RELOAD_FAILED = { "tls_reload_failed", LOG_ERROR };
 static const struct log_kind EVENT_KTLS_OFF = { "ktls_off", LOG_INFO };
+static const struct log_kind EVENT_KTLS_ON = { "ktls_on", LOG_INFO };
 static const struct log_kind EVENT_SERVER_DRAINS = { "server_drains", LOG_INFO };
 static const struct log_kind EVENT_SERVER_STOPPED = { "server_stopped", LOG_INFO };
 
@@ -422,6 +423,15 @@ reload(struct server *server)
 }
 
 static void
+log_ktls_on(void)
+{
+	int error = tls_kernel_check_rekey();
+
+	log_event(EVENT_KTLS_ON, kv_word("rekey", error == 0 ? "yes" : "no"),
+		kv_str("why", error == 0 ? "" : strerror(-error)));
+}
+
+static void
 log_tls(const struct server *server)
 {
 	int error = tls_kernel_check();
@@ -434,6 +444,8 @@ log_tls(const struct server *server)
 	else if (error != 0)
 		log_event(EVENT_KTLS_OFF, kv_str("why", strerror(-error)),
 			kv_str("cure", "modprobe tls"));
+	else
+		log_ktls_on();
 }
 
 static void

@@ -298,19 +298,21 @@ log_tls_counts(const struct shard *s)
 {
 	const struct tls_counts *n = &s->tls.counts;
 
-	log_event(EVENT_TLS_COUNTS, kv_u64("shard", s->number), kv_u64("handshakes", n->handshakes),
-		kv_u64("resumed", n->resumed), kv_u64("in_kernel", n->in_kernel),
-		kv_u64("not_tls", n->failed[TLS_FAILURE_NOT_TLS]),
-		kv_u64("version", n->failed[TLS_FAILURE_VERSION]),
-		kv_u64("cipher", n->failed[TLS_FAILURE_CIPHER]),
-		kv_u64("alpn", n->failed[TLS_FAILURE_ALPN]),
-		kv_u64("client_certificate", n->failed[TLS_FAILURE_CERTIFICATE]),
-		kv_u64("alert", n->failed[TLS_FAILURE_ALERT]),
-		kv_u64("closed", n->failed[TLS_FAILURE_CLOSED]),
-		kv_u64("deadline", n->failed[TLS_FAILURE_DEADLINE]),
-		kv_u64("ktls", n->failed[TLS_FAILURE_KTLS]),
-		kv_u64("memory", n->failed[TLS_FAILURE_MEMORY]),
-		kv_u64("other", n->failed[TLS_FAILURE_OTHER]));
+	log_event(EVENT_TLS_COUNTS, kv_u64("shard", s->number),
+		kv_u64("handshakes", count_read(&n->handshakes)),
+		kv_u64("resumed", count_read(&n->resumed)),
+		kv_u64("in_kernel", count_read(&n->records[TLS_RECORDS_BY_KERNEL])),
+		kv_u64("not_tls", count_read(&n->failed[TLS_FAILURE_NOT_TLS])),
+		kv_u64("version", count_read(&n->failed[TLS_FAILURE_VERSION])),
+		kv_u64("cipher", count_read(&n->failed[TLS_FAILURE_CIPHER])),
+		kv_u64("alpn", count_read(&n->failed[TLS_FAILURE_ALPN])),
+		kv_u64("client_certificate", count_read(&n->failed[TLS_FAILURE_CERTIFICATE])),
+		kv_u64("alert", count_read(&n->failed[TLS_FAILURE_ALERT])),
+		kv_u64("closed", count_read(&n->failed[TLS_FAILURE_CLOSED])),
+		kv_u64("deadline", count_read(&n->failed[TLS_FAILURE_DEADLINE])),
+		kv_u64("ktls", count_read(&n->failed[TLS_FAILURE_KTLS])),
+		kv_u64("memory", count_read(&n->failed[TLS_FAILURE_MEMORY])),
+		kv_u64("other", count_read(&n->failed[TLS_FAILURE_OTHER])));
 }
 
 static void

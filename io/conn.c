@@ -208,6 +208,10 @@ conn_receive(struct conn *c, bool expect_wait)
 	must(!c->receive_in_flight);
 	if (c->outq.tls != NULL && c->state == CONN_OPEN && !conn_tls_needs_octets(c))
 		return;
+	/* a kernel that has a KeyUpdate among what it holds decrypted says nothing by poll: only a
+	 * look finds it */
+	if (c->outq.secrets != NULL)
+		expect_wait = false;
 	c->receive_in_flight = true;
 	ring_receive(&c->loop->ring, &c->receive_op, c->fd, expect_wait);
 }
@@ -223,6 +227,7 @@ receive_done(struct op *op, int result, uint32_t flags)
 	c->more_is_there = (flags & OP_SOCKET_NONEMPTY) != 0;
 	if (result > 0 && c->state == CONN_OPEN && !c->close_when_drained) {
 		note_progress(c);
+		c->key_updates = 0;
 		if (c->outq.tls != NULL)
 			conn_tls_received(c, ring_received(ring, result, flags));
 		else

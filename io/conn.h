@@ -71,6 +71,7 @@ struct conn {
 	bool close_when_drained;
 	bool linger_when_drained;
 	bool wants_drained;
+	uint8_t key_updates;  /* by the peer, with no octet of data between them */
 	struct tls_facts tls; /* once secured */
 };
 

@@ -16,9 +16,15 @@
 
 #include <errno.h>
 
-#define READ_OCTETS 4096u /* as one receive brings at most */
+#define READ_OCTETS     4096u /* as one receive brings at most */
+#define KERNEL_ENOTSUPP 524   /* of its own, no errno.h has it */
+
+/* A client that changes its keys again and again costs us as much as one that sends commands; with
+ * nothing between it has no purpose. */
+#define KEY_UPDATES_IN_A_ROW_MAX 16u
 
 static const struct log_kind EVENT_KTLS_REFUSED = { "ktls_refused", LOG_WARNING };
+static const struct log_kind EVENT_KTLS_REKEY_REFUSED = { "ktls_rekey_refused", LOG_WARNING };
 
 /* ---- the kernel takes over ----------------------------------------------------------------- */
 
@@ -29,6 +35,31 @@ log_refusal(struct tls_context *x, int error)
 		return;
 	x->last_refusal = error;
 	log_event(EVENT_KTLS_REFUSED, kv_str("error", strerror(-error)));
+}
+
+/* The kernel does not know the cipher, or not in this version of TLS; or it is something else. */
+static enum tls_records
+records_after(int error)
+{
+	bool is_unknown = error == -ENOENT || error == -EINVAL || error == -EOPNOTSUPP ||
+		error == -KERNEL_ENOTSUPP;
+
+	return is_unknown ? TLS_RECORDS_CIPHER : TLS_RECORDS_REFUSED;
+}
+
+static void
+settle_records(struct conn *c, enum tls_records records)
+{
+	c->tls.records = records & 0xf;
+	count_add(&c->loop->tls->counts.records[records], 1);
+}
+
+static void
+hand_over_secrets(struct tls *t, struct outq *q)
+{
+	q->secrets = t->secrets;
+	q->suite = t->facts.suite;
+	t->secrets = NULL;
 }
 
 static bool
@@ -52,14 +83,15 @@ try_kernel(struct conn *c)
 	must(!c->receive_in_flight);
 	error = tls_kernel_take_over(t, c->fd);
 	if (error == 0) {
-		c->tls.in_kernel = true;
-		x->counts.in_kernel++;
+		settle_records(c, TLS_RECORDS_BY_KERNEL);
+		hand_over_secrets(t, &c->outq);
 		c->outq.tls = NULL;
 		c->outq.in_kernel = true;
 		tls_free(t);
 		return true;
 	}
 	t->kernel_refused = true;
+	settle_records(c, records_after(error));
 	log_refusal(x, error);
 	if (error != -EPROTO && x->options->ktls != TLS_KTLS_REQUIRE)
 		return true;
@@ -106,6 +138,8 @@ go_on_with_handshake(struct conn *c)
 		conn_receive(c, true);
 	} else {
 		c->tls = t->facts;
+		if (!may_go_to_kernel(t))
+			settle_records(c, (enum tls_records)t->facts.records);
 		send_now(c);
 		if (!try_kernel(c))
 			return;
@@ -217,6 +251,64 @@ conn_tls_drained(struct conn *c)
 	conn_receive(c, true);
 }
 
+/* ---- new keys ------------------------------------------------------------------------------ */
+
+static void
+end_in_order(struct conn *c)
+{
+	(void)tls_kernel_alert(c->fd, TLS_ALERT_UNEXPECTED_MESSAGE);
+	conn_end(c, CONN_END_RECEIVE_FAILED, -EPROTO);
+}
+
+/* Who could not be followed says so once for the shard; nobody tries in vain again. */
+static void
+give_up_rekeying(struct tls_context *x, int error)
+{
+	if (x->kernel_can_rekey)
+		log_event(EVENT_KTLS_REKEY_REFUSED, kv_str("error", strerror(-error)));
+	x->kernel_can_rekey = false;
+}
+
+static int
+change_input_keys(struct conn *c)
+{
+	struct tls_context *x = c->loop->tls;
+	int error;
+
+	if (c->outq.secrets == NULL)
+		return -EOPNOTSUPP;
+	error = tls_kernel_rekey_input(c->fd, c->outq.suite, c->outq.secrets);
+	if (error != 0)
+		give_up_rekeying(x, error);
+	return error;
+}
+
+/*
+ * The client has changed its keys.  Ours follow if it asks for it, before our next octets (RFC
+ * 8446, section 4.6.3): between two sends of a reply if one is on its way.
+ */
+static void
+follow_key_update(struct conn *c, bool ours_too)
+{
+	struct tls_counts *counts = &c->loop->tls->counts;
+	enum tls_rekey outcome = TLS_REKEY_DONE;
+
+	if (++c->key_updates > KEY_UPDATES_IN_A_ROW_MAX)
+		outcome = TLS_REKEY_TOO_MANY;
+	else if (change_input_keys(c) != 0)
+		outcome = TLS_REKEY_UNABLE;
+	count_add(&counts->rekeys[outcome], 1);
+	if (outcome != TLS_REKEY_DONE) {
+		end_in_order(c);
+		return;
+	}
+	if (ours_too) {
+		c->outq.new_keys_due = true;
+		(void)conn_flush(c);
+	}
+	conn_receive(c, false);
+}
+
 void
 conn_tls_hear_kernel(struct conn *c)
 {
@@ -228,9 +320,13 @@ conn_tls_hear_kernel(struct conn *c)
 		conn_end(c, CONN_END_CLOSED_BY_PEER, 0);
 		break;
 	case TLS_KERNEL_KEYS:
+		follow_key_update(c, false);
+		break;
+	case TLS_KERNEL_KEYS_OF_BOTH:
+		follow_key_update(c, true);
+		break;
 	case TLS_KERNEL_NONSENSE:
-		(void)tls_kernel_alert(c->fd, TLS_ALERT_UNEXPECTED_MESSAGE);
-		conn_end(c, CONN_END_RECEIVE_FAILED, -EPROTO);
+		end_in_order(c);
 		break;
 	case TLS_KERNEL_ALERT:
 		conn_end(c, CONN_END_RECEIVE_FAILED, -ECONNRESET);
@@ -266,7 +362,15 @@ conn_tls_too_slow(struct conn *c)
 void
 conn_tls_forget(struct conn *c)
 {
-	if (c->outq.tls != NULL)
-		tls_free(c->outq.tls);
-	c->outq.tls = NULL;
+	struct outq *q = &c->outq;
+
+	if (q->secrets != NULL)
+		tls_secrets_free(c->loop->tls, q->secrets, tls_secret_octets(q->suite));
+	q->secrets = NULL;
+	if (q->tls == NULL)
+		return;
+	if (c->tls.suite != 0 && c->tls.records == TLS_RECORDS_NO_OCCASION)
+		settle_records(c, TLS_RECORDS_NO_OCCASION);
+	tls_free(q->tls);
+	q->tls = NULL;
 }

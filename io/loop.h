@@ -27,6 +27,8 @@ struct loop_options {
 	uint32_t cold_buffers_max; /* reads of files that are not in the page cache, at once */
 };
 
+struct tls_context;
+
 #define LOOP_COLD_BUFFER_OCTETS (256u * 1024)
 
 struct loop {
@@ -36,8 +38,9 @@ struct loop {
 	struct slab cold_buffers;
 	struct list cold_waiters; /* struct deferred: run when a cold buffer comes back */
 	struct list deferred;
-	struct op unheard; /* for operations whose outcome nobody asks about */
-	uint64_t now_ms;   /* monotonic, as of the last wait */
+	struct op unheard;       /* for operations whose outcome nobody asks about */
+	struct tls_context *tls; /* the shard's; NULL: none */
+	uint64_t now_ms;         /* monotonic, as of the last wait */
 	bool stop;
 };
 

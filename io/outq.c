@@ -233,7 +233,9 @@ outq_flush(struct outq *q)
 	while (q->doing == OUTQ_NOTHING && error == 0) {
 		struct segment *g = q->segments.first;
 
-		if (q->tls != NULL && (g != NULL || tls_has_output(q->tls))) {
+		if (q->new_keys_due) {
+			error = outq_change_keys(q);
+		} else if (q->tls != NULL && (g != NULL || tls_has_output(q->tls))) {
 			error = outq_send_records(q);
 		} else if (g == NULL && q->goodbye_due) {
 			error = outq_say_goodbye(q);

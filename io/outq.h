@@ -32,10 +32,13 @@ struct outq {
 	int fd;
 	uint8_t doing; /* enum outq_doing */
 	bool corked;
-	bool in_kernel;       /* the socket itself speaks TLS */
-	bool goodbye_due;     /* close_notify when all is sent */
-	uint16_t record_fill; /* octets in the kernel's open record */
-	struct tls *tls;      /* TLS in user space; NULL: none */
+	bool in_kernel;         /* the socket itself speaks TLS */
+	bool goodbye_due;       /* close_notify when all is sent */
+	uint16_t record_fill;   /* octets in the kernel's open record */
+	uint16_t suite;         /* of TLS in the kernel, where it has secrets */
+	bool new_keys_due;      /* before the next octets: the peer has asked for it */
+	struct tls *tls;        /* TLS in user space; NULL: none */
+	unsigned char *secrets; /* TLS in the kernel, if its keys can be changed; owned */
 };
 
 void outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *q, int error));

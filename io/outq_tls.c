@@ -187,6 +187,25 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	return 0;
 }
 
+/*
+ * KeyUpdate (RFC 8446, section 4.6.3) is the last record under the old keys; the kernel closes a
+ * record that is open for it.  Nothing is in flight here, so what was sent before it stays before
+ * it.
+ */
+int
+outq_change_keys(struct outq *q)
+{
+	int error = tls_kernel_rekey_output(q->fd, q->suite, q->secrets);
+
+	if (error == -EAGAIN) {
+		outq_wait_until_writable(q);
+		return 0;
+	}
+	q->new_keys_due = false;
+	outq_kernel_note(q, 0, true);
+	return error == 0 ? 0 : -EPROTO;
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 int

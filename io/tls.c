@@ -73,6 +73,22 @@ tls_suite_word(const struct tls_facts *facts)
 	}
 }
 
+const char *
+tls_records_word(const struct tls_facts *facts)
+{
+	static const char *const words[] = {
+		[TLS_RECORDS_BY_KERNEL] = "kernel",
+		[TLS_RECORDS_KTLS_OFF] = "setting",
+		[TLS_RECORDS_NO_KTLS] = "no_kernel_support",
+		[TLS_RECORDS_CIPHER] = "cipher",
+		[TLS_RECORDS_REFUSED] = "error",
+		[TLS_RECORDS_NO_OCCASION] = "no_occasion",
+	};
+
+	static_assert(array_count(words) == TLS_RECORDS, "a word for each");
+	return facts->suite == 0 ? "none" : words[facts->records];
+}
+
 static enum tls_failure
 failure_of(int error)
 {
@@ -141,6 +157,7 @@ tls_free(struct tls *t)
 	deferred_forget(&t->turn);
 	tls_context_count_out(t);
 	wolfSSL_free(t->ssl);
+	tls_secrets_free(t->context, t->secrets, t->secret_octets);
 	if (t->failure != TLS_FAILURE_NONE)
 		wolfSSL_ERR_clear_error(); /* a thread's queue of errors only grows */
 	give_input_back(t);
@@ -152,7 +169,7 @@ void
 tls_fail(struct tls *t, enum tls_failure failure)
 {
 	if (t->failure == TLS_FAILURE_NONE)
-		t->context->counts.failed[failure]++;
+		count_add(&t->context->counts.failed[failure], 1);
 	t->failure = (uint8_t)failure;
 }
 
@@ -313,16 +330,27 @@ begin(struct tls *t)
 	return -EPROTO;
 }
 
+static enum tls_records
+records_for_now(const struct tls_context *x)
+{
+	if (x->options->ktls == TLS_KTLS_OFF)
+		return TLS_RECORDS_KTLS_OFF;
+	return x->kernel_can ? TLS_RECORDS_NO_OCCASION : TLS_RECORDS_NO_KTLS;
+}
+
 static void
 note_facts(struct tls *t)
 {
+	struct tls_counts *counts = &t->context->counts;
+
 	t->facts = (struct tls_facts){
 		.suite = (uint16_t)wolfSSL_get_current_cipher_suite(t->ssl),
 		.version = wolfSSL_GetVersion(t->ssl) == WOLFSSL_TLSV1_3 ? 13 : 12,
 		.resumed = wolfSSL_session_reused(t->ssl) != 0,
+		.records = records_for_now(t->context),
 	};
-	t->context->counts.handshakes++;
-	t->context->counts.resumed += t->facts.resumed;
+	count_add(&counts->handshakes, 1);
+	count_add(&counts->resumed, t->facts.resumed);
 }
 
 static void
@@ -332,6 +360,17 @@ give_empty_input_back(struct tls *t)
 		give_input_back(t);
 }
 
+static bool
+go_on_accepting(struct tls *t)
+{
+	bool is_done;
+
+	tls_secrets_begin(t);
+	is_done = wolfSSL_accept(t->ssl) == WOLFSSL_SUCCESS;
+	tls_secrets_end();
+	return is_done;
+}
+
 int
 tls_handshake(struct tls *t)
 {
@@ -339,7 +378,7 @@ tls_handshake(struct tls *t)
 
 	if (error != 0)
 		return error;
-	if (wolfSSL_accept(t->ssl) == WOLFSSL_SUCCESS) {
+	if (go_on_accepting(t)) {
 		t->is_handshaking = false;
 		tls_context_count_out(t);
 		note_facts(t);
@@ -361,9 +400,11 @@ tls_handshake(struct tls *t)
 ssize_t
 tls_read(struct tls *t, char *to, size_t size)
 {
-	int length = wolfSSL_read(t->ssl, to, (int)size);
-	int error;
+	int length, error;
 
+	tls_secrets_begin(t);
+	length = wolfSSL_read(t->ssl, to, (int)size);
+	tls_secrets_end();
 	give_empty_input_back(t);
 	if (length > 0)
 		return length;

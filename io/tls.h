@@ -15,8 +15,10 @@
 #ifndef IO_TLS_H
 #define IO_TLS_H
 
+#include "io/base/metric.h"
 #include "io/loop.h"
 #include "io/tls_credentials.h"
+#include "io/tls_secrets.h"
 #include "io/tls_tickets.h"
 
 /* Does the kernel make the records once the handshake is done? */
@@ -51,19 +53,41 @@ enum tls_failure {
 	TLS_FAILURES,
 };
 
+/* Who makes the records of a session, and if it is not the kernel, why. */
+enum tls_records {
+	TLS_RECORDS_BY_KERNEL,
+	TLS_RECORDS_KTLS_OFF,    /* ktls = off */
+	TLS_RECORDS_NO_KTLS,     /* the kernel has none */
+	TLS_RECORDS_CIPHER,      /* it does not know this cipher or version */
+	TLS_RECORDS_REFUSED,     /* it refused for another reason, which was logged */
+	TLS_RECORDS_NO_OCCASION, /* something was under way in both directions all the time */
+	TLS_RECORDS,
+};
+
 /* How a connection is secured, for the log: what is left of a session the kernel has taken over. */
 struct tls_facts {
-	uint16_t suite;  /* IANA's number; 0: in clear */
-	uint8_t version; /* 12 or 13 */
-	bool in_kernel : 1;
+	uint16_t suite;      /* IANA's number; 0: in clear */
+	uint8_t version;     /* 12 or 13 */
+	uint8_t records : 4; /* enum tls_records */
 	bool resumed : 1;
 };
 
+/* How changes of keys by clients went (KeyUpdate) whose records the kernel makes. */
+enum tls_rekey {
+	TLS_REKEY_DONE,
+	TLS_REKEY_UNABLE,   /* the kernel or the library cannot: the session was ended */
+	TLS_REKEY_TOO_MANY, /* without a word between them: the session was ended */
+	TLS_REKEYS,
+};
+
 struct tls_counts {
-	uint64_t handshakes;
-	uint64_t resumed;
-	uint64_t in_kernel;
-	uint64_t failed[TLS_FAILURES];
+	struct count handshakes;
+	struct count resumed; /* of these */
+	struct count failed[TLS_FAILURES];
+	struct count records[TLS_RECORDS]; /* sessions, when it was settled */
+	struct count rekeys[TLS_REKEYS];
+	struct count handshaking; /* now */
+	struct count held_back;   /* now: waiting until others are done */
 };
 
 struct WOLFSSL;
@@ -78,12 +102,15 @@ struct tls_context {
 	struct slab sessions;
 	struct slab inputs;
 	struct slab outputs;
+	struct slab secrets_256; /* of sessions in the kernel, by the length of their hash */
+	struct slab secrets_384;
 	char *scratch;         /* plain octets on their way into records: TLS_SCRATCH_OCTETS */
 	struct list waiting;   /* struct tls: a step of a handshake is due */
 	struct list held_back; /* struct tls: too many handshakes are under way */
 	struct deferred pump;
 	uint32_t handshaking;
 	bool kernel_can;
+	bool kernel_can_rekey;
 	int last_refusal; /* of the kernel, as an errno: each is logged once */
 	struct tls_counts counts;
 };
@@ -100,11 +127,14 @@ struct tls {
 	uint32_t input_at, input_whole, input_end; /* whole records end at input_whole */
 	uint32_t output_at, output_end;
 	struct tls_facts facts;
+	unsigned char *secrets; /* kept for the kernel; NULL: none */
+	uint8_t secret_octets;
 	uint8_t failure; /* enum tls_failure */
 	bool is_handshaking;
 	bool is_counted;   /* among the context's handshakes under way */
 	bool has_answered; /* to the ClientHello */
 	bool has_said_goodbye;
+	bool is_held_back;
 	bool kernel_refused;
 	bool wants_octets; /* once the output has gone: the kernel may take over first */
 };
@@ -121,6 +151,13 @@ int tls_context_reload(struct tls_context *x, struct tls_credentials *credential
 const char *tls_failure_word(enum tls_failure failure);
 const char *tls_version_word(const struct tls_facts *facts);
 const char *tls_suite_word(const struct tls_facts *facts);
+/* Why the kernel makes the records or does not; "none" in clear. */
+const char *tls_records_word(const struct tls_facts *facts);
+static inline bool
+tls_is_in_kernel(const struct tls_facts *facts)
+{
+	return facts->suite != 0 && facts->records == TLS_RECORDS_BY_KERNEL;
+}
 
 /* A session that waits for its ClientHello; `run` as in tls_want_turn(), and where plain octets
  * wait.  NULL: no memory. */

@@ -115,6 +115,8 @@ set_up(struct tls_context *x, const struct tls_credentials *c, const struct tls_
 	wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
 	wolfSSL_CTX_SetIORecv(ctx, tls_get_input);
 	wolfSSL_CTX_SetIOSend(ctx, tls_put_output);
+	if (x->kernel_can_rekey)
+		tls_secrets_listen(ctx);
 	return wolfSSL_CTX_SetMinVersion(ctx, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_cipher_list(ctx, ciphers(x)) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set1_curves_list(ctx, TLS_GROUP_NAMES) == WOLFSSL_SUCCESS &&
@@ -191,14 +193,26 @@ pump_runs(struct deferred *pump)
 		loop_defer(x->loop, &x->pump);
 }
 
+static void
+release_from_waiting(struct tls *t)
+{
+	if (t->is_held_back)
+		count_subtract(&t->context->counts.held_back, 1);
+	t->is_held_back = false;
+}
+
 /* Its next step runs soon; the first one counts the handshake in. */
 static void
 let_in(struct tls *t)
 {
 	struct tls_context *x = t->context;
 
-	x->handshaking += !t->is_counted;
+	if (!t->is_counted) {
+		x->handshaking++;
+		count_add(&x->counts.handshaking, 1);
+	}
 	t->is_counted = true;
+	release_from_waiting(t);
 	list_append(&x->waiting, &t->turn.item);
 	loop_defer(x->loop, &x->pump);
 }
@@ -209,10 +223,14 @@ tls_want_turn(struct tls *t)
 	struct tls_context *x = t->context;
 
 	list_remove(&t->turn.item);
-	if (!t->is_counted && x->handshaking >= x->options->handshakes_max)
-		list_append(&x->held_back, &t->turn.item);
-	else
+	if (t->is_counted || x->handshaking < x->options->handshakes_max) {
 		let_in(t);
+		return;
+	}
+	list_append(&x->held_back, &t->turn.item);
+	if (!t->is_held_back)
+		count_add(&x->counts.held_back, 1);
+	t->is_held_back = true;
 }
 
 void
@@ -221,10 +239,12 @@ tls_context_count_out(struct tls *t)
 	struct tls_context *x = t->context;
 	struct list *next;
 
+	release_from_waiting(t);
 	if (!t->is_counted)
 		return;
 	t->is_counted = false;
 	x->handshaking--;
+	count_subtract(&x->counts.handshaking, 1);
 	next = list_take_first(&x->held_back);
 	if (next != NULL)
 		let_in(container_of(container_of(next, struct deferred, item), struct tls, turn));
@@ -265,6 +285,8 @@ tls_context_open(struct tls_context *x, struct loop *loop, const struct tls_opti
 	};
 	if (x->scratch == NULL)
 		return -ENOMEM;
+	must(loop->tls == NULL);
+	x->kernel_can_rekey = x->kernel_can && tls_kernel_check_rekey() == 0;
 	wolfSSL_Init();
 	error = tls_context_reload(x, credentials);
 	if (error != 0) {
@@ -274,10 +296,13 @@ tls_context_open(struct tls_context *x, struct loop *loop, const struct tls_opti
 	slab_init(&x->sessions, sizeof(struct tls), options->sessions_max);
 	slab_init(&x->inputs, TLS_INPUT_OCTETS, options->sessions_max);
 	slab_init(&x->outputs, TLS_OUTPUT_OCTETS, options->sessions_max);
+	slab_init(&x->secrets_256, 2 * TLS_HASH_OCTETS_MIN, options->sessions_max);
+	slab_init(&x->secrets_384, 2 * TLS_HASH_OCTETS_MAX, options->sessions_max);
 	list_init(&x->waiting);
 	list_init(&x->held_back);
 	deferred_init(&x->pump, pump_runs);
 	warm_up();
+	loop->tls = x;
 	return 0;
 }
 
@@ -290,6 +315,9 @@ tls_context_close(struct tls_context *x)
 	slab_destroy(&x->sessions);
 	slab_destroy(&x->inputs);
 	slab_destroy(&x->outputs);
+	slab_destroy(&x->secrets_256);
+	slab_destroy(&x->secrets_384);
+	x->loop->tls = NULL;
 	free(x->scratch);
 	explicit_bzero(x->keys, sizeof(x->keys));
 #ifdef FP_ECC /* the tables that Debian's build makes for each thread that signs */

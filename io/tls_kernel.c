@@ -10,6 +10,7 @@
 #include "io/tls_kernel.h"
 
 #include "io/base/must.h"
+#include "io/tls_secrets.h"
 
 #include <wolfssl/options.h>
 
@@ -32,8 +33,15 @@
 #define RECORD_HANDSHAKE   22
 #define MESSAGE_KEY_UPDATE 24
 #define ALERT_WARNING      1
+#define ALERT_FATAL        2
+#define KEY_UPDATE_OCTETS  5
 #define SALT_OCTETS        4u
 #define COUNTER_OCTETS     8u
+
+enum {
+	UPDATE_NOT_REQUESTED, /* RFC 8446, section 4.6.3 */
+	UPDATE_REQUESTED,
+};
 
 /* One direction, as wolfSSL has it. */
 struct direction {
@@ -148,6 +156,117 @@ set_direction(int fd, int which, uint16_t suite, const struct direction *d)
 	return error;
 }
 
+/* ---- records that are not data, out -------------------------------------------------------- */
+
+/* One record.  0 or a negative errno; -EAGAIN: the socket is full. */
+static int
+send_record(int fd, unsigned char type, const unsigned char *octets, size_t length)
+{
+	union {
+		char octets[CMSG_SPACE(sizeof(unsigned char))];
+		struct cmsghdr align;
+	} control = { .octets = { 0 } };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)octets, .iov_len = length };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.octets,
+		.msg_controllen = sizeof(control.octets),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_TLS;
+	header->cmsg_type = TLS_SET_RECORD_TYPE;
+	header->cmsg_len = CMSG_LEN(sizeof(unsigned char));
+	*CMSG_DATA(header) = type;
+	if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	return -errno;
+}
+
+/* ---- new keys (RFC 8446, section 4.6.3) ---------------------------------------------------- */
+
+/* Under new keys sequence numbers begin at 0 again. */
+static int
+set_new_keys(int fd, int which, uint16_t suite, unsigned char *secret)
+{
+	struct tls_traffic_keys keys;
+	struct direction d = { keys.key, keys.iv, { 0 }, TLS_1_3_VERSION };
+	int error = tls_secret_move_on(suite, secret);
+
+	if (error == 0)
+		error = tls_secret_derive_keys(suite, secret, &keys);
+	if (error == 0)
+		error = set_direction(fd, which, suite, &d);
+	explicit_bzero(&keys, sizeof(keys));
+	return error;
+}
+
+int
+tls_kernel_rekey_input(int fd, uint16_t suite, unsigned char *secrets)
+{
+	return set_new_keys(fd, TLS_RX, suite, tls_secrets_of(secrets, suite, TLS_SIDE_CLIENT));
+}
+
+int
+tls_kernel_rekey_output(int fd, uint16_t suite, unsigned char *secrets)
+{
+	static const unsigned char message[] = { MESSAGE_KEY_UPDATE, 0, 0, 1,
+		UPDATE_NOT_REQUESTED };
+	int error = send_record(fd, RECORD_HANDSHAKE, message, sizeof(message));
+
+	if (error != 0)
+		return error;
+	error = set_new_keys(fd, TLS_TX, suite, tls_secrets_of(secrets, suite, TLS_SIDE_SERVER));
+	return error == -EAGAIN ? -EPROTO : error;
+}
+
+/* A connection with ourselves; -1: none could be made. */
+static int
+connect_pair(int *other_out)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t octets = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*other_out = -1;
+	if (listener >= 0 && fd >= 0 && bind(listener, (struct sockaddr *)&at, octets) == 0 &&
+		listen(listener, 1) == 0 &&
+		getsockname(listener, (struct sockaddr *)&at, &octets) == 0 &&
+		connect(fd, (struct sockaddr *)&at, octets) == 0)
+		*other_out = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (listener >= 0)
+		close(listener);
+	if (fd >= 0 && *other_out < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+int
+tls_kernel_check_rekey(void)
+{
+	static const unsigned char none[TLS_KEY_OCTETS_MAX];
+	const struct direction d = { none, none, { 0 }, TLS_1_3_VERSION };
+	int other;
+	int fd = connect_pair(&other);
+	int error;
+
+	if (fd < 0)
+		return -ENOTCONN;
+	error = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 ? 0 : -errno;
+	for (int times = 0; times < 2 && error == 0; times++)
+		error = set_direction(fd, TLS_TX, 0x1301, &d);
+	close(fd);
+	close(other);
+	return error;
+}
+
+/* ---- the hand-over ------------------------------------------------------------------------- */
+
 int
 tls_kernel_take_over(struct tls *t, int fd)
 {
@@ -174,7 +293,23 @@ tls_kernel_take_over(struct tls *t, int fd)
 	return set_direction(fd, TLS_RX, t->facts.suite, &in) == 0 ? 0 : -EPROTO;
 }
 
-/* ---- records that are not data ------------------------------------------------------------- */
+/* ---- records that are not data, in --------------------------------------------------------- */
+
+/* KeyUpdate is a message of one octet, and ends its record (RFC 8446, sections 4.6.3 and 5.1). */
+static enum tls_kernel_word
+meaning_of_key_update(const unsigned char *record, ssize_t length)
+{
+	if (length != KEY_UPDATE_OCTETS || record[1] != 0 || record[2] != 0 || record[3] != 1)
+		return TLS_KERNEL_NONSENSE;
+	switch (record[4]) {
+	case UPDATE_NOT_REQUESTED:
+		return TLS_KERNEL_KEYS;
+	case UPDATE_REQUESTED:
+		return TLS_KERNEL_KEYS_OF_BOTH;
+	default:
+		return TLS_KERNEL_NONSENSE;
+	}
+}
 
 static enum tls_kernel_word
 meaning_of(unsigned char type, const unsigned char *record, ssize_t length)
@@ -182,7 +317,7 @@ meaning_of(unsigned char type, const unsigned char *record, ssize_t length)
 	if (type == RECORD_ALERT && length >= 2)
 		return record[1] == TLS_ALERT_CLOSE_NOTIFY ? TLS_KERNEL_GOODBYE : TLS_KERNEL_ALERT;
 	if (type == RECORD_HANDSHAKE && length > 0 && record[0] == MESSAGE_KEY_UPDATE)
-		return TLS_KERNEL_KEYS;
+		return meaning_of_key_update(record, length);
 	return TLS_KERNEL_NONSENSE;
 }
 
@@ -215,27 +350,9 @@ tls_kernel_hear(int fd)
 int
 tls_kernel_alert(int fd, unsigned description)
 {
-	unsigned char alert[2] = { ALERT_WARNING, (unsigned char)description };
-	union {
-		char octets[CMSG_SPACE(sizeof(unsigned char))];
-		struct cmsghdr align;
-	} control = { .octets = { 0 } };
-	struct iovec iov = { .iov_base = alert, .iov_len = sizeof(alert) };
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.octets,
-		.msg_controllen = sizeof(control.octets),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	bool is_goodbye = description == TLS_ALERT_CLOSE_NOTIFY;
+	const unsigned char alert[2] = { is_goodbye ? ALERT_WARNING : ALERT_FATAL,
+		(unsigned char)description };
 
-	if (description != TLS_ALERT_CLOSE_NOTIFY)
-		alert[0] = ALERT_WARNING + 1; /* fatal */
-	header->cmsg_level = SOL_TLS;
-	header->cmsg_type = TLS_SET_RECORD_TYPE;
-	header->cmsg_len = CMSG_LEN(sizeof(unsigned char));
-	*CMSG_DATA(header) = RECORD_ALERT;
-	if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return 0;
-	return -errno;
+	return send_record(fd, RECORD_ALERT, alert, sizeof(alert));
 }

@@ -1,11 +1,13 @@
 """machine.py - what a VM is made of: Debian's kernel, and an initial file system with its modules.
 
-Both are made once in build/deps/kernel.  The kernel is the newest 6.1 of Debian 12's cloud flavour,
-fetched (and checked) by apt and unpacked, not installed.  6.1 is the oldest kernel that ringpost
-supports, and it has kTLS, which the kernel of a build machine may lack.
+Both are made once in build/deps, fetched (and checked) by apt and unpacked, not installed.
+  oldest  the newest 6.1 of Debian 12's cloud flavour: the oldest kernel that ringpost supports.  It has kTLS,
+          which the kernel of a build machine may lack, but its kTLS takes no new keys.
+  newest  the newest of Debian 13's backports: keys can be changed there (since 6.14).
 """
 import fcntl
 import glob
+import lzma
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-DEPS = os.path.join(ROOT, "build/deps/kernel")
+DEPS = os.path.join(ROOT, "build/deps")
 BUSYBOX = "/bin/busybox"
 META_PACKAGE = "linux-image-cloud-amd64"
 
@@ -23,23 +25,29 @@ META_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_pci", "virtio_blk", "virtiofs", "overlay", "tls", "gcm", "ccm", "ctr",
            "chacha20poly1305")
 MODULES_WHERE_THERE = ("aesni-intel", "ghash-clmulni-intel", "ghash-generic", "chacha_generic",
-                       "chacha-x86_64", "poly1305_generic", "poly1305-x86_64", "cmac", "crc32c-intel",
+                       "chacha-x86_64", "chacha", "poly1305_generic", "poly1305-x86_64", "cmac", "crc32c-intel",
                        "crc32c_generic", "virtio-rng")
+# Each: where it is made, the suite apt takes it from, what its package's name looks like, and whether
+# each emulated processor has a thread of its own (a newer kernel stands still on that now and then).
+KERNELS = {"oldest": ("kernel", "bookworm", r"linux-image-6\.1\.\S+", "multi"),
+           "newest": ("kernel-newest", "trixie-backports", r"linux-image-\d\S+", "single")}
 
 
 class Machine:
     """Paths of a kernel and an initial file system, and the modules in order of loading."""
 
-    def __init__(self):
-        os.makedirs(DEPS, exist_ok=True)
-        with open(os.path.join(DEPS, "lock"), "w") as lock:
+    def __init__(self, which="oldest"):
+        name, suite, package, self.threads = KERNELS[which]
+        deps = os.path.join(DEPS, name)
+        os.makedirs(deps, exist_ok=True)
+        with open(os.path.join(deps, "lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two stages may ask at once
-            kernels = glob.glob(DEPS + "/unpacked/boot/vmlinuz-*") or fetch_kernel()
-            self.kernel = kernels[0]
-            self.version = os.path.basename(self.kernel).partition("-")[2]
-            self.files = modules_in_order(os.path.join(DEPS, "unpacked/lib/modules", self.version))
+            if not find_kernel(deps):
+                fetch_kernel(deps, suite, package)
+            self.kernel, folder = find_kernel(deps)
+            self.files = modules_in_order(folder)
             self.modules = [module_name(f) for f in self.files]
-            self.initrd = os.path.join(DEPS, "initrd")
+            self.initrd = os.path.join(deps, "initrd")
             if is_older(self.initrd, os.path.join(HERE, "init"), __file__, self.kernel, BUSYBOX):
                 write_initrd(self.initrd, self.files)
 
@@ -57,24 +65,47 @@ def run(*command, **more):
     return done.stdout
 
 
-def fetch_kernel():
+def find_kernel(deps):
+    """(kernel, folder of its modules): in /boot, or beside its modules; None where there is none."""
+    unpacked = os.path.join(deps, "unpacked")
+    for kernel in glob.glob(unpacked + "/boot/vmlinuz-*"):
+        version = os.path.basename(kernel).partition("-")[2]
+        return kernel, os.path.join(unpacked, "lib/modules", version)
+    for kernel in glob.glob(unpacked + "/usr/lib/modules/*/vmlinuz"):
+        return kernel, os.path.dirname(kernel)
+    return None
+
+
+def packages_of(apt, suite, pattern):
+    """The image's package, and those it comes in parts with."""
+    def depends(name):
+        return run(apt, "depends", name, env=dict(os.environ, APT_PROGRAM="apt-cache", APT_SUITE=suite))
+    image = re.search(r"Depends: (%s)" % pattern, depends("%s/%s" % (META_PACKAGE, suite)))
+    if image is None:
+        raise OSError("apt knows no %s in %s of Debian's" % (pattern, suite))
+    parts = re.findall(r"Depends: (linux-(?:binary|modules)-\d\S+)", depends(image.group(1)))
+    return [image.group(1), *parts]
+
+
+def fetch_kernel(deps, suite, pattern):
     apt = os.path.join(ROOT, "dist/apt-own")
-    said = run(apt, "depends", META_PACKAGE, env=dict(os.environ, APT_PROGRAM="apt-cache"))
-    package = re.search(r"Depends: (linux-image-6\.1\.\S+)", said)
-    if package is None:
-        raise OSError("apt knows no kernel 6.1 of Debian's: " + said)
-    for old in glob.glob(DEPS + "/*.deb"):
+    for old in glob.glob(deps + "/*.deb"):
         os.unlink(old)
-    run(apt, "-q", "download", package.group(1), cwd=DEPS)
-    shutil.rmtree(DEPS + "/new", ignore_errors=True)
-    run("dpkg", "-x", glob.glob(DEPS + "/*.deb")[0], DEPS + "/new")
-    shutil.rmtree(DEPS + "/unpacked", ignore_errors=True)
-    os.rename(DEPS + "/new", DEPS + "/unpacked")
-    return glob.glob(DEPS + "/unpacked/boot/vmlinuz-*")
+    run(apt, "-q", "download", *packages_of(apt, suite, pattern), cwd=deps,
+        env=dict(os.environ, APT_SUITE=suite))
+    shutil.rmtree(deps + "/new", ignore_errors=True)
+    for package in glob.glob(deps + "/*.deb"):
+        run("dpkg", "-x", package, deps + "/new")
+    for packed in glob.glob(deps + "/new/**/*.ko.xz", recursive=True):
+        with lzma.open(packed) as source, open(packed[:-len(".xz")], "wb") as to:
+            shutil.copyfileobj(source, to)
+        os.unlink(packed)
+    shutil.rmtree(deps + "/unpacked", ignore_errors=True)
+    os.rename(deps + "/new", deps + "/unpacked")
 
 
 def module_name(path):
-    return os.path.basename(path)[:-len(".ko")]
+    return os.path.basename(path).partition(".ko")[0]
 
 
 def modules_in_order(folder):
@@ -84,15 +115,14 @@ def modules_in_order(folder):
         for name in names:
             if name.endswith(".ko"):
                 found[name[:-len(".ko")].replace("-", "_")] = os.path.join(where, name)
-    with open(os.path.join(folder, "modules.builtin")) as f:
-        built_in = {module_name(line.strip()).replace("-", "_") for line in f}
+    built_in = built_into_kernel(folder)
     ordered = []
 
     def add(name, is_needed):
         name = name.replace("-", "_")
         path = found.get(name)
         if path is None:
-            if is_needed and name not in built_in:
+            if is_needed and built_in is not None and name not in built_in:
                 raise OSError("the kernel has no module " + name)
             return
         if path in ordered:
@@ -106,6 +136,15 @@ def modules_in_order(folder):
     for name in MODULES:
         add(name, True)
     return ordered
+
+
+def built_into_kernel(folder):
+    """Names; None where nobody says: then what is no file is taken to be built in."""
+    path = os.path.join(folder, "modules.builtin")
+    if not os.path.exists(path):
+        return None
+    with open(path) as f:
+        return {module_name(line.strip()).replace("-", "_") for line in f}
 
 
 def dependencies(path):

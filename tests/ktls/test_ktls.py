@@ -111,12 +111,15 @@ class RecordPop(harness.Pop):
         self.socket.sendall(self.outward.read())
 
 
+def expand(secret, label, length):
+    """HKDF-Expand-Label (RFC 8446, section 7.1) with SHA-256, without a context."""
+    info = struct.pack(">HB", length, 6 + len(label)) + b"tls13 " + label + b"\0"
+    return hmac.digest(secret, info + b"\1", hashlib.sha256)[:length]
+
+
 def traffic_keys(secret):
     """RFC 8446, section 7.3, for AES-128-GCM."""
-    def expand(label, length):
-        info = struct.pack(">HB", length, 6 + len(label)) + b"tls13 " + label + b"\0"
-        return hmac.digest(secret, info + b"\1", hashlib.sha256)[:length]
-    return expand(b"key", 16), expand(b"iv", 12)
+    return expand(secret, b"key", 16), expand(secret, b"iv", 12)
 
 
 def send_record(pop, key_log, record_type, octets):
@@ -134,7 +137,7 @@ def send_record(pop, key_log, record_type, octets):
 
 # ---- tests ----------------------------------------------------------------------------------------
 
-class Case(harness.Case):
+class TlsCase(harness.Case):
     def setUp(self):
         self.counted = tls_stat()
 
@@ -164,7 +167,7 @@ class Case(harness.Case):
         self.assertEqual(pop.exactly(1), b"")
 
 
-class Ciphers(Case):
+class Ciphers(TlsCase):
     MESSAGES = [text_of(n) for n in (2, 3, 1000, 16383, 16384, 16385, 100000, 1 << 20)]
 
     def check(self, pop):
@@ -197,7 +200,7 @@ class Ciphers(Case):
         self.assertEqual(len(set(suites)), 3, suites)
 
 
-class Sending(Case):
+class Sending(TlsCase):
     def test_one_octet_to_ten_megabytes(self):
         messages = [b"", b"x", b"\n"] + [text_of(1 << n) for n in range(1, 23)] + [MEGABYTES_10]
         site = self.tls_site(messages=messages)
@@ -293,7 +296,7 @@ class Sending(Case):
         self.ends(site, 2)
 
 
-class Doors(Case):
+class Doors(TlsCase):
     def test_stls(self):
         messages = harness.varied_messages(20)
         site = self.tls_site(door="stls", messages=messages)
@@ -322,7 +325,7 @@ class Doors(Case):
             self.assertEqual(resumed[-3:], ["no", "yes", "yes"])
 
 
-class Ends(Case):
+class Ends(TlsCase):
     def end_of(self, site, pop, neighbour):
         """The one connection is over, its neighbour goes on."""
         events = site.wait_for_events("session_end")
@@ -426,7 +429,7 @@ class Ends(Case):
         self.ends(site, 1)
 
 
-class Memory(Case):
+class Memory(TlsCase):
     FIRST, SESSIONS = 60, 140
     KIB_EACH_MAX = 4  # a WOLFSSL takes 64; memory grows in steps of some 256 for all
 
