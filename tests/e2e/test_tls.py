@@ -522,6 +522,23 @@ class Clients(TlsCase):
                 self.assertIn(b"+OK %d " % len(MESSAGES), done.stdout)
             site.stop()
 
+    def test_openssl_changes_its_keys(self):
+        """In user space wolfSSL follows a KeyUpdate; s_client takes K for both sides' keys, k for its own."""
+        site = self.tls_site(messages=MESSAGES, ktls="off")
+        wanted = harness.on_the_wire(MESSAGES[0])
+        with tls.OpenSslPop(site, "-brief", "-tls1_3") as pop:
+            while not (line := pop.line()).startswith(b"+OK"):
+                self.assertTrue(line)
+            pop.ok("user alice")
+            pop.ok("pass " + harness.SECRET)
+            for letter in "KkK":
+                pop.send(letter + "\n")
+                time.sleep(0.2)  # s_client looks at the first octet of what it reads at once
+                pop.send("retr 1\r\n")
+                self.assert_octets(pop.exactly(len(wanted)), wanted)
+        event, = site.wait_for_events("session_end")
+        self.assertEqual((event["why"], event["retrieved"]), ("closed_by_peer", "3"))
+
     def run_client(self, site, program, config, *arguments):
         """Runs it with a configuration file of its own, in a home of its own; all it wrote to `got`."""
         harness.needs(program)
@@ -592,6 +609,8 @@ class Kernel(TlsCase):
             event, = site.wait_for_events("session_end")
             in_kernel = ktls == "auto" and self.kernel_has_tls()
             self.assertEqual(event["ktls"], "yes" if in_kernel else "no")
+            self.assertEqual(event["records"], "kernel" if in_kernel else
+                             {"auto": "no_kernel_support", "off": "setting"}[ktls])
             self.assertEqual(len(site.events("ktls_off")), 0 if in_kernel else 1)
             site.stop()
             self.assertEqual(sum(int(e["handshakes"]) for e in site.events("tls_counts")), 1)

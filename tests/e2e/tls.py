@@ -1,6 +1,7 @@
 """tls.py - certificates made by openssl, and a client that speaks TLS."""
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -125,3 +126,21 @@ class TlsPop(harness.Pop):
             pass
         got, self.buffer = self.buffer, b""
         return got
+
+
+class OpenSslPop(harness.Pop):
+    """openssl s_client, which can be told its ciphers of TLS 1.3; Python's ssl cannot."""
+
+    def __init__(self, site, *arguments):
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                ["openssl", "s_client", "-connect", "127.0.0.1:%d" % site.port, *arguments],
+                stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+        self.socket.settimeout(harness.WAIT_S)
+        self.buffer = b""
+
+    def close(self):
+        super().close()
+        self.process.terminate()
+        self.process.wait()

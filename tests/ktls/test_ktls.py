@@ -13,7 +13,6 @@ import signal
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import time
 import unittest
@@ -22,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import harness
 import tls
 from test_kernel import AES_128_GCM, SOL_TLS, TCP_ULP, TLS_1_3, TLS_TX, tls_stat
+from tls import OpenSslPop
 
 RECORD_OCTETS_MAX = 16384
 ALERT, HANDSHAKE = 21, 22
@@ -48,24 +48,6 @@ def client_context(version=None, ciphers=None):
 
 def connect(site, context=None, **how):
     return tls.TlsPop(site.port, context=context or client_context(), **how)
-
-
-class OpenSslPop(harness.Pop):
-    """openssl s_client, which can be told its ciphers of TLS 1.3; Python's ssl cannot."""
-
-    def __init__(self, site, *arguments):
-        self.socket, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                ["openssl", "s_client", "-connect", "127.0.0.1:%d" % site.port, *arguments],
-                stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
-        self.socket.settimeout(harness.WAIT_S)
-        self.buffer = b""
-
-    def close(self):
-        super().close()
-        self.process.terminate()
-        self.process.wait()
 
 
 class RecordPop(harness.Pop):
@@ -151,7 +133,7 @@ class TlsCase(harness.Case):
         events = site.wait_for_events("session_end", count)
         self.assertEqual(len(events), count, site.log())
         for event in events:
-            self.assertEqual(event["ktls"], "yes", event)
+            self.assertEqual((event["ktls"], event["records"]), ("yes", "kernel"), event)
         moved = tls_stat()
         for counter in ("TlsTxSw", "TlsRxSw"):
             self.assertGreaterEqual(moved[counter] - self.counted[counter], count, counter)
@@ -369,9 +351,15 @@ class Ends(TlsCase):
         self.assertEqual(end["why"], "connection_failed")
 
     def test_new_keys_end_the_session_in_order(self):
-        """Linux 6.1 cannot rekey: the client hears why it ends."""
-        _, answer = self.odd_record(HANDSHAKE, b"\x18\x00\x00\x01\x00")  # KeyUpdate
-        self.assertEqual(answer, "SSLV3_ALERT_UNEXPECTED_MESSAGE")
+        """Linux 6.1 cannot rekey (tests/ktls/test_rekey.py has one that can): the client hears why it ends."""
+        for request in (b"\0", b"\1"):
+            end, answer = self.odd_record(HANDSHAKE, b"\x18\x00\x00\x01" + request)  # KeyUpdate
+            self.assertEqual(answer, "SSLV3_ALERT_UNEXPECTED_MESSAGE")
+            self.assertEqual(end["why"], "connection_failed")
+
+    def test_the_log_says_that_it_cannot(self):
+        event, = self.tls_site().wait_for_events("ktls_on")
+        self.assertEqual((event["rekey"], event["why"]), ("no", "Device or resource busy"))
 
     def test_renegotiation_is_refused(self):
         """A ClientHello inside TLS 1.2."""

@@ -18,8 +18,8 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), where) 
 import harness
 import test_ktls
 from test_kernel import AES_128_GCM, SOL_TLS, TCP_ULP, TLS_1_3, TLS_RX, TLS_TX, tls_stat
-from test_ktls import (ALERT, CIPHERS_13, HANDSHAKE, MEGABYTES_10, OpenSslPop, TlsCase, client_context,
-                       text_of)
+from test_ktls import ALERT, CIPHERS_13, HANDSHAKE, MEGABYTES_10, TlsCase, client_context, text_of
+from tls import OpenSslPop
 
 IN_A_ROW_MAX = 16  # io/conn_tls.c: more of them with nothing between end the session
 TICKETS = 1        # records that the server sends before its greeting
