@@ -40,8 +40,9 @@ log_session(const struct lmtp_service *p)
 		kv_u64("ms", v->shard->loop.now_ms - v->started_ms), kv_word("why", end_word(p)),
 		kv_word("tls", tls_version_word(&v->conn.tls)),
 		kv_word("cipher", tls_suite_word(&v->conn.tls)),
-		kv_word("ktls", v->conn.tls.in_kernel ? "yes" : "no"),
-		kv_word("resumed", v->conn.tls.resumed ? "yes" : "no"));
+		kv_word("ktls", tls_is_in_kernel(&v->conn.tls) ? "yes" : "no"),
+		kv_word("resumed", v->conn.tls.resumed ? "yes" : "no"),
+		kv_word("records", tls_records_word(&v->conn.tls)));
 }
 
 static void
