@@ -125,6 +125,24 @@ crc32c_goes_on_over_pieces_of_any_size_and_place(void **state)
 	assert_int_equal(crc32c(0, octets, 600), by_table(0, octets, 600));
 }
 
+/* Long enough to be done in parts side by side, once and more often, with a rest of any size. */
+static void
+crc32c_of_long_runs_is_the_same(void **state)
+{
+	static unsigned char octets[20000];
+
+	(void)state;
+	srand(8);
+	for (size_t i = 0; i < sizeof(octets); i++)
+		octets[i] = (unsigned char)rand();
+	for (size_t length = 3000; length < sizeof(octets) - 16; length += 1 + length / 40) {
+		uint32_t seed = (uint32_t)rand();
+
+		assert_int_equal(crc32c(seed, octets + length % 16, length),
+			by_table(seed, octets + length % 16, length));
+	}
+}
+
 /* ---- slab ---------------------------------------------------------------------------------- */
 
 static void
@@ -406,6 +424,7 @@ main(void)
 		cmocka_unit_test(spans_compare_and_advance),
 		cmocka_unit_test(crc32c_has_the_known_values),
 		cmocka_unit_test(crc32c_goes_on_over_pieces_of_any_size_and_place),
+		cmocka_unit_test(crc32c_of_long_runs_is_the_same),
 		cmocka_unit_test(slab_blocks_are_apart_aligned_and_few),
 		cmocka_unit_test(slab_takes_blocks_larger_than_its_pages),
 		cmocka_unit_test(octets_come_out_as_they_went_in),
