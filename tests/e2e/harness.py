@@ -195,6 +195,38 @@ class Pop:
         return [(int(n), value.decode()) for n, value in (l.split(b" ") for l in lines[1:-2])]
 
 
+class Lmtp(Pop):
+    """The same for LMTP, up to LHLO; an answer is its last line."""
+
+    def __init__(self, port, **how):
+        super().__init__(port, **how)
+        self.answer()
+        self.ask("LHLO client." + DOMAIN)
+
+    def answer(self):
+        line = self.line()
+        while line[3:4] == b"-":
+            line = self.line()
+        if not line:
+            raise EOFError("the server closed")
+        return line
+
+    def ask(self, text):
+        self.send(text + "\r\n")
+        return self.answer()
+
+    def deliver(self, recipients, message, sender="sender@example.net"):
+        """One transaction, `message` with CRLF line ends; an answer for each recipient."""
+        self.send("MAIL FROM:<%s>\r\n" % sender
+                  + "".join("RCPT TO:<%s>\r\n" % r for r in recipients) + "DATA\r\n")
+        self.answer()
+        answers = [self.answer() for _ in recipients]
+        if self.answer().startswith(b"354"):
+            self.send(stuffed(message) + b".\r\n")
+            answers = [self.answer() if a.startswith(b"250") else a for a in answers]
+        return answers
+
+
 # ---- a site -----------------------------------------------------------------------------------------
 
 def free_port(host="127.0.0.1"):
@@ -204,8 +236,9 @@ def free_port(host="127.0.0.1"):
 
 
 class Site:
-    def __init__(self, listener=None, **settings):
-        self.directory = tempfile.mkdtemp(prefix="ringpost-e2e-")
+    def __init__(self, listener=None, lmtp=False, in_memory=False, **settings):
+        memory = "/dev/shm" if in_memory and os.path.isdir("/dev/shm") else None
+        self.directory = tempfile.mkdtemp(prefix="ringpost-e2e-", dir=memory)
         os.chmod(self.directory, 0o755)
         self.spool = os.path.join(self.directory, "spool")
         self.config = os.path.join(self.directory, "ringpost.conf")
@@ -216,6 +249,7 @@ class Site:
         self.listener = {"plaintext_auth": "yes"}
         self.listener.update(listener or {})
         self.port = free_port()
+        self.lmtp_port = free_port() if lmtp else None
         self.process = None
         self.write_config()
 
@@ -228,6 +262,9 @@ class Site:
             for name, value in self.listener.items():
                 f.write("\t%s = %s\n" % (name, value))
             f.write("}\n")
+            if self.lmtp_port is not None:
+                f.write('listen mail {\n\taddress = "127.0.0.1:%d"\n\tprotocol = lmtp\n}\n'
+                        % self.lmtp_port)
 
     # accounts and mail
 
