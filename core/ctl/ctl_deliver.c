@@ -45,6 +45,10 @@ struct recipient {
 struct deliver {
 	const struct ctl *ctl;
 	const char *sender; /* without "<" and ">"; NULL: not given */
+	bool by_environment;
+	char *recipient;  /* of the environment */
+	char **addresses; /* as written */
+	int address_count;
 	struct draft_pool pool;
 	struct draft *draft;
 	struct recipient *recipients;
@@ -141,13 +145,13 @@ compare_recipients(const void *a, const void *b)
 }
 
 static int
-take_recipients(struct deliver *d, int count, char **addresses)
+take_recipients(struct deliver *d)
 {
 	struct accounts_reader *reader;
 	struct accounts *accounts;
 	int error;
 
-	d->recipients = calloc((size_t)count, sizeof(*d->recipients));
+	d->recipients = calloc((size_t)d->address_count, sizeof(*d->recipients));
 	if (d->recipients == NULL || ctl_open_accounts(d->ctl, ACCOUNTS_READ, &accounts) != EX_OK)
 		return EX_TEMPFAIL;
 	error = accounts_reader_open(accounts, &reader);
@@ -155,8 +159,8 @@ take_recipients(struct deliver *d, int count, char **addresses)
 		ctl_errno(error, "reading the accounts");
 		note(d, EX_TEMPFAIL);
 	} else {
-		for (int i = 0; i < count; i++)
-			note(d, take_recipient(d, reader, addresses[i]));
+		for (int i = 0; i < d->address_count; i++)
+			note(d, take_recipient(d, reader, d->addresses[i]));
 		accounts_reader_close(reader);
 	}
 	accounts_close(accounts);
@@ -217,13 +221,15 @@ take_message(struct deliver *d)
 static struct span
 put_head(const struct deliver *d, struct recipient *r)
 {
+	const struct settings *settings = d->ctl->settings;
 	size_t used = 0;
 
-	if (d->sender != NULL)
+	if (d->sender != NULL && settings->add_return_path)
 		used += (size_t)snprintf(
 			r->head, sizeof(r->head), "Return-Path: <%s>\r\n", d->sender);
-	used += (size_t)snprintf(
-		r->head + used, sizeof(r->head) - used, "Delivered-To: %s\r\n", r->address);
+	if (settings->add_delivered_to)
+		used += (size_t)snprintf(
+			r->head + used, sizeof(r->head) - used, "Delivered-To: %s\r\n", r->address);
 	must(used < sizeof(r->head));
 	return span_of(r->head, used);
 }
@@ -269,7 +275,7 @@ deliver_to_all(struct deliver *d)
 }
 
 static void
-deliver(struct deliver *d, int count, char **addresses)
+deliver(struct deliver *d)
 {
 	const struct draft_options options = {
 		.drafts_max = 1,
@@ -277,7 +283,7 @@ deliver(struct deliver *d, int count, char **addresses)
 		.memory_octets_max = MEMORY_OCTETS,
 	};
 
-	note(d, take_recipients(d, count, addresses));
+	note(d, take_recipients(d));
 	if (d->code == EX_OK) {
 		draft_pool_init(&d->pool, &d->ctl->disk, &options);
 		note(d, take_message(d));
@@ -318,27 +324,60 @@ take_sender(struct deliver *d, char *text)
 	return EX_OK;
 }
 
+/* $SENDER and $RECIPIENT, as qmail, Exim and OpenSMTPD set them: no shell and no template of the
+ * agent's has had its hands on them. */
+static int
+take_environment(struct deliver *d)
+{
+	char *sender = getenv("SENDER");
+
+	d->recipient = getenv("RECIPIENT");
+	if (sender == NULL || d->recipient == NULL)
+		return ctl_error(EX_USAGE, "-e: SENDER and RECIPIENT must be in the environment");
+	d->addresses = &d->recipient;
+	d->address_count = 1;
+	return take_sender(d, sender);
+}
+
+static int
+take_option(struct deliver *d, int option)
+{
+	switch (option) {
+	case 'f':
+		return take_sender(d, optarg);
+	case 'e':
+		d->by_environment = true;
+		return EX_OK;
+	default:
+		return EX_USAGE;
+	}
+}
+
 static int
 read_options(struct deliver *d, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "from", required_argument, NULL, 'f' },
+		{ "environment", no_argument, NULL, 'e' },
 		{ 0 },
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "f:", options, NULL)) != -1) {
-		int code = option == 'f' ? take_sender(d, optarg) : EX_USAGE;
+	while ((option = getopt_long(argc, argv, "f:e", options, NULL)) != -1) {
+		int code = take_option(d, option);
 
 		if (code != EX_OK)
 			return code;
 	}
-	if (optind == argc)
+	d->addresses = argv + optind;
+	d->address_count = argc - optind;
+	if (d->by_environment != (d->address_count == 0) ||
+		(d->by_environment && d->sender != NULL))
 		return ctl_usage(&ctl_deliver_command);
-	if (argc - optind > (int)RECIPIENTS_MAX)
+	if (d->address_count > (int)RECIPIENTS_MAX)
 		return ctl_error(EX_USAGE, "%d addresses; allowed: 1 to %u in one call",
-			argc - optind, RECIPIENTS_MAX);
-	return EX_OK;
+			d->address_count, RECIPIENTS_MAX);
+	return d->by_environment ? take_environment(d) : EX_OK;
 }
 
 static int
@@ -349,20 +388,21 @@ run(struct ctl *ctl, int argc, char **argv)
 
 	if (code != EX_OK)
 		return code;
-	deliver(&d, argc - optind, argv + optind);
+	deliver(&d);
 	if (d.code != EX_OK && d.delivered > 0)
 		ctl_error(d.code,
 			"%u of %u have the message, and get it again with the next attempt",
 			d.delivered, d.count);
-	else if (d.code != EX_OK)
-		ctl_error(d.code, "nothing was delivered");
+	else if (d.code != EX_OK && d.address_count > 1)
+		ctl_error(d.code, "nobody has the message");
 	return d.code;
 }
 
 const struct ctl_command ctl_deliver_command = {
 	.name = "deliver",
 	.run = run,
-	.usage = "[-f SENDER] ADDRESS...",
+	.usage = "[-f SENDER] ADDRESS...\n"
+		 "-e",
 	.summary = "deliver a message from standard input, for mail transport agents",
 	.spool = CTL_NEEDS_SPOOL,
 	.for_a_queue = true,

@@ -56,11 +56,27 @@ class Deliver(Deliveries):
         for got in self.stored(site):
             self.assertIn(b"Return-Path: <>\r\nDelivered-To: alice@example.org\r\n", got)
 
+    def test_header_lines_are_settings(self):
+        site = self.site(add_return_path="no", add_delivered_to="no")
+        self.deliver(site, MESSAGE, "-f", "bob@example.net", "alice@example.org")
+        self.assertEqual(self.stored(site), [on_the_wire(MESSAGE)])
+
     def test_addresses_are_what_the_server_takes_them_for(self):
         site = self.site()
         self.deliver(site, MESSAGE, "ALICE+lists@Example.Org")
         self.deliver(site, MESSAGE, "alice")
         self.assertEqual(self.stored(site), [on_the_wire(b"Delivered-To: alice@example.org\n" + MESSAGE)] * 2)
+
+    def test_sender_and_address_by_environment(self):
+        site = self.site()
+        for sender in ("bob@example.net", ""):
+            done = site.ringpost("deliver", "-e", input=MESSAGE, check=False,
+                                 env=dict(os.environ, SENDER=sender, RECIPIENT="Alice@example.org"))
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+        head = b"Return-Path: <%s>\nDelivered-To: alice@example.org\n"
+        self.assertEqual(self.stored(site), [on_the_wire(head % s + MESSAGE) for s in (b"bob@example.net", b"")])
+        for args in (["-e", "alice@example.org"], ["-e", "-f", "x@example.net"], ["-e"]):
+            self.deliver(site, MESSAGE, *args, code=EX_USAGE)
 
     def test_all_get_it_once(self):
         site = self.site(users=("alice", "bob", "carol"))
@@ -87,7 +103,7 @@ class Deliver(Deliveries):
         # an answer that may change outweighs one that will not
         told = self.deliver(site, MESSAGE, "alice@example.org", "full@example.org", code=EX_TEMPFAIL)
         self.assertIn("full@example.org: over quota", told)
-        self.assertIn("nothing was delivered", told)
+        self.assertIn("nobody has the message", told)
         self.assertEqual([u["messages"] for u in self.usage(site, "--all")], [0, 0, 1])
         self.assertEqual(self.stored(site), [])
 
