@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 # A mail transport agent and what only it needs: no part in POP3.
-UNWANTED = re.compile(r"exim4|bsd-mailx|.*-dev$")
+UNWANTED = r"exim4|bsd-mailx|.*-dev$"
 QUIET = ["-q", "-o", "APT::Sandbox::User="]
 
 
@@ -33,12 +33,12 @@ def wanted(folder):
         return dict(line.split() for line in lines)
 
 
-def missing(folder):
+def missing(folder, unwanted):
     """What apt would install for them, each with its version."""
     plan = run(["apt-get", "-s", "-q", "install", "--no-install-recommends", "-y", *wanted(folder)],
                env=os.environ | {"LC_ALL": "C"})
     found = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", plan, re.MULTILINE)
-    return {name: version for name, version in found if not UNWANTED.match(name)}
+    return {name: version for name, version in found if not re.match(unwanted, name)}
 
 
 def apt_knows(folder):
@@ -63,19 +63,26 @@ def versions(folder, cache):
     return {name: have[name] for name in wanted(folder) if name in have}
 
 
-def install(folder, cache):
-    """Have all packages of a peer in `cache`; done once."""
-    if os.path.exists(f"{cache}/complete"):
+def completed(cache):
+    """What the folder was complete with."""
+    with open(f"{cache}/complete") as names:
+        return set(names.read().split())
+
+
+def install(folder, cache, unwanted=UNWANTED):
+    """Have all packages of a peer in `cache`; done once.  `unwanted`: names of those left out."""
+    if os.path.exists(f"{cache}/complete") and set(wanted(folder)) <= completed(cache):
         return
     if not apt_knows(folder):
         update_lists()
     shutil.rmtree(cache, ignore_errors=True)
     os.makedirs(cache)
-    needed = missing(folder)
+    needed = missing(folder, unwanted)
     if needed:
         run(["apt-get", *QUIET, "download", *(f"{n}={v}" for n, v in needed.items())], cwd=cache)
     for name, version in wanted(folder).items():
         if needed.get(name, version) != version:
             print(f"peer: {name} is {needed[name]}, its configuration was written for {version}",
                   file=sys.stderr)
-    open(f"{cache}/complete", "w").close()
+    with open(f"{cache}/complete", "w") as to:
+        to.write("\n".join(wanted(folder)))
