@@ -13,7 +13,7 @@
 static const char usage_text[] =
 	"usage: ringpost-bench MIX [options]\n"
 	"MIX is a file (bench/mixes/*.mix) or the name of one: login, poll, fetch, fetch-delete, top,\n"
-	"morning-rush, leave-on-server, big-mail, idle, churn; by LMTP: deliver, deliver-many.\n"
+	"morning-rush, leave-on-server, big-mail, idle, churn; by LMTP: deliver, deliver-kept, deliver-many.\n"
 	"\n"
 	"  --host H --port P       the server (127.0.0.1, 110)\n"
 	"  --users N               users 1 to N log in, in turn (1)\n"
