@@ -198,10 +198,11 @@ class Pop:
 class Lmtp(Pop):
     """The same for LMTP, up to LHLO; an answer is its last line."""
 
-    def __init__(self, port, **how):
+    def __init__(self, port, hello=True, **how):
         super().__init__(port, **how)
         self.answer()
-        self.ask("LHLO client." + DOMAIN)
+        if hello:
+            self.ask("LHLO client." + DOMAIN)
 
     def answer(self):
         line = self.line()

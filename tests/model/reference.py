@@ -28,14 +28,18 @@ class Message:
 
 
 class Maildrop:
-    def __init__(self):
+    def __init__(self, quota_messages=None):
         self.messages = []
+        self.quota_messages = quota_messages
         self.next_uid = 1
         self.uid_validity = None  # learned from the first unique-id that is seen
 
     def deliver(self, raw):
         self.messages.append(Message(raw, self.next_uid))
         self.next_uid += 1
+
+    def is_full(self):
+        return self.quota_messages is not None and len(self.messages) >= self.quota_messages
 
     def remove(self, gone):
         self.messages = [m for m in self.messages if m not in gone]
@@ -101,3 +105,74 @@ class Session:
 
     def quit(self):
         self.maildrop.remove({self.snapshot[n - 1] for n in self.marked})
+
+
+class Delivery:
+    """An LMTP connection (RFC 2033, RFC 5321): answer() gives what each reply must begin with."""
+
+    def __init__(self, drops, disabled):
+        self.drops, self.disabled = drops, disabled
+        self.greeted = False
+        self.reset()
+
+    def reset(self):
+        self.has_sender, self.recipients, self.chunks = False, [], None
+
+    def complete(self, raw):
+        """The message has come: an answer for each recipient."""
+        answers = []
+        for name in self.recipients:
+            full = self.drops[name].is_full()
+            answers.append(b"452 4.2.2 " if full else b"250 2.")
+            if not full:
+                self.drops[name].deliver(raw)
+        self.reset()
+        return answers
+
+    def refused(self, code):
+        answers = [code] * len(self.recipients)
+        self.reset()
+        return answers
+
+    def rcpt(self, name):
+        base = name.partition("+")[0]
+        if not self.has_sender or self.chunks is not None:
+            return b"503 "
+        if base not in self.drops:
+            return b"550 5.2.1 " if base in self.disabled else b"550 5.1.1 "
+        if self.drops[base].is_full():
+            return b"452 4.2.2 "
+        self.recipients.append(base)
+        return b"250 2.1.5 "
+
+    def may_send(self):
+        return self.has_sender and self.chunks is None and bool(self.recipients)
+
+    def data(self, raw, has_bare_newlines):
+        """Behind 354."""
+        return self.refused(b"550 5.6.0 ") if has_bare_newlines else self.complete(raw)
+
+    def chunk(self, octets, is_last):
+        if not self.recipients:
+            return [b"503 "]
+        self.chunks = (self.chunks or b"") + octets
+        return self.complete(self.chunks) if is_last else [b"250 2."]
+
+    def answer(self, word, *arguments):
+        if word == "LHLO":
+            self.greeted = True
+            self.reset()
+            return b"250 "
+        if word == "MAIL":
+            if not self.greeted or self.has_sender:
+                return b"503 "
+            self.has_sender = True
+            return b"250 2.1.0 "
+        if word == "RCPT":
+            return self.rcpt(*arguments)
+        if word == "DATA":
+            return b"354 " if self.may_send() else b"503 "
+        if word == "RSET":
+            self.reset()
+            return b"250 2."
+        return {"NOOP": b"250 2.", "VRFY": b"252 2."}.get(word, b"5")

@@ -8,13 +8,22 @@ An operation is a tuple; the second is the slot of a connection where there is o
     ("quit", slot)             and wait for the answer
     ("vanish", slot)           the client is gone without QUIT
     ("quit-vanish", slot)      QUIT is sent and the answer not waited for
-    ("deliver", account, seeds)
+    ("deliver", account, seeds)    as an import does
+    ("mail", slot, (command, ...)) LMTP on a connection of its own kind of slot; the commands:
+        ("LHLO",) ("MAIL",) ("RCPT", name) ("RSET",) ("NOOP",) ("VRFY",) ("XYZZY",)
+        ("DATA", seed, kind)       kind "bare": with line ends that LMTP does not take
+        ("BDAT", seed, pieces)     the message in so many chunks
+    ("mail-vanish", slot)
     ("compact", account)       ("lose-index", account)      ("crash",)
 """
 import random
 
-ACCOUNTS = ("alice", "bob")
+ACCOUNTS = ("alice", "bob", "dave")  # dave has a quota
+QUOTA = {"dave": 6}
+DISABLED = ("carol",)
+RECIPIENTS = ("alice", "bob", "dave", "alice+list", "carol", "nobody")
 SLOTS = 6
+MAIL_SLOTS = 3
 BAD_LINES = ("RETR", "RETR x", "RETR 1 2", "TOP 1", "TOP 1 x", "DELE", "DELE -1", "LIST x", "STAT 1",
              "XYZZY", "RETR 99999999999999999999", "USER alice", "PASS x", "", "   ", "L\x00ST")
 
@@ -35,11 +44,34 @@ def command(r):
     return (word,)
 
 
+def mail_command(r):
+    word = r.choices(("LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "XYZZY"),
+                     (6, 20, 40, 20, 10, 4, 3, 2, 3))[0]
+    if word == "RCPT":
+        return word, r.choice(RECIPIENTS)
+    if word == "DATA":
+        return word, r.randrange(1 << 30), r.choices(("good", "bare"), (9, 1))[0]
+    if word == "BDAT":
+        return word, r.randrange(1 << 30), r.choice((1, 1, 2, 5))
+    return (word,)
+
+
+def mail_commands(r):
+    """A transaction as a mail server makes it, or anything."""
+    if r.random() < 0.3:
+        return tuple(mail_command(r) for _ in range(r.choice((1, 2, 5))))
+    recipients = tuple(("RCPT", r.choice(RECIPIENTS)) for _ in range(r.choice((1, 1, 2, 3))))
+    end = mail_command(r)
+    while end[0] not in ("DATA", "BDAT"):
+        end = mail_command(r)
+    return (("LHLO",), ("MAIL",)) + recipients + (end,)
+
+
 def operation(r):
     slot, account = r.randrange(SLOTS), r.choice(ACCOUNTS)
     kind = r.choices(("login", "say", "raw", "quit", "vanish", "quit-vanish", "deliver",
-                      "bad-login", "compact", "lose-index", "crash"),
-                     (70, 560, 40, 60, 15, 10, 60, 3, 6, 3, 2))[0]
+                      "bad-login", "compact", "lose-index", "crash", "mail", "mail-vanish"),
+                     (70, 500, 40, 60, 15, 10, 15, 3, 6, 3, 2, 120, 5))[0]
     if kind == "say":
         count = r.choice((1, 1, 1, 2, 5, 20))
         return kind, slot, tuple(command(r) for _ in range(count))
@@ -51,12 +83,16 @@ def operation(r):
         return kind, account, tuple(r.randrange(1 << 30) for _ in range(r.choice((1, 1, 2, 4))))
     if kind in ("bad-login", "compact", "lose-index"):
         return kind, account
+    if kind == "mail":
+        return kind, r.randrange(MAIL_SLOTS), mail_commands(r)
+    if kind == "mail-vanish":
+        return kind, r.randrange(MAIL_SLOTS)
     return ("crash",) if kind == "crash" else (kind, slot)
 
 
 def commands_in(op):
-    """POP3 commands that this operation sends, for the count."""
-    return {"say": lambda: len(op[2]), "login": lambda: 2, "bad-login": lambda: 2,
+    """Commands that this operation sends, for the count."""
+    return {"say": lambda: len(op[2]), "mail": lambda: len(op[2]), "login": lambda: 2, "bad-login": lambda: 2,
             "raw": lambda: 1, "quit": lambda: 1, "quit-vanish": lambda: 1}.get(op[0], lambda: 0)()
 
 

@@ -1,5 +1,6 @@
-"""Random streams of commands, several sessions at once to the same maildrops, deliveries, crashes of
-clients and of the server, compaction and lost indexes between them, against the reference model.
+"""Random streams of POP3 and LMTP commands, several sessions at once to the same maildrops, clients
+that vanish, crashes of the server, compaction and lost indexes between them, against the reference
+model.
 
     MODEL_COMMANDS=20000 MODEL_SEED=...   how many, and which; a failing stream is printed with its
     seed, made shorter, and written to build/test-logs/model-stream, from where
@@ -32,16 +33,22 @@ class World:
     """A site, its connections, and the model of both."""
 
     def __init__(self):
-        self.site = harness.Site(idle_timeout_s="86400", connections_per_address="0")
-        self.drops = {name: reference.Maildrop() for name in stream.ACCOUNTS}
+        self.site = harness.Site(lmtp=True, in_memory=True, idle_timeout_s="86400",
+                                 add_return_path="no", add_delivered_to="no", add_received="no")
+        self.drops = {name: reference.Maildrop(stream.QUOTA.get(name))
+                      for name in stream.ACCOUNTS}
         self.slots = {}  # slot: (client, session)
-        for name in stream.ACCOUNTS:
-            self.site.add_user(name)
+        self.mail_slots = {}
+        for name, drop in self.drops.items():
+            quota = ("--quota-messages", "%d" % drop.quota_messages) if drop.quota_messages else ()
+            self.site.add_user(name, harness.SECRET, *quota)
+        for name in stream.DISABLED:
+            self.site.add_user(name, harness.SECRET, "--disabled")
         self.site.start()
 
     def close(self):
-        for pop, _ in self.slots.values():
-            pop.close()
+        for client, _ in [*self.slots.values(), *self.mail_slots.values()]:
+            client.close()
         code = self.site.stop()
         log = self.site.log()
         self.site.cleanup()
@@ -125,6 +132,70 @@ class World:
                 raise Violation("QUIT without a client: %d messages, not %d" % (count, left))
             time.sleep(0.005)
 
+    # LMTP
+
+    def mail_forget(self, slot):
+        if slot in self.mail_slots:
+            self.mail_slots.pop(slot)[0].close()
+
+    def mail_vanish(self, slot):
+        if slot in self.mail_slots:
+            self.mail_slots.pop(slot)[0].reset()
+
+    def mail(self, slot, commands):
+        """All up to what has to be waited for (RFC 2920) is sent ahead."""
+        if slot not in self.mail_slots:
+            client = harness.Lmtp(self.site.lmtp_port, hello=False)
+            self.mail_slots[slot] = client, reference.Delivery(self.drops, stream.DISABLED)
+        client, delivery = self.mail_slots[slot]
+        waiting = []
+        for command in commands:
+            if command[0] == "DATA":
+                self.hear(client, waiting + [("DATA", self.say_mail(client, delivery, "DATA"))])
+                waiting = self.send_data(client, delivery, *command[1:])
+            elif command[0] == "BDAT":
+                waiting += [("BDAT", a) for a in self.send_chunks(client, delivery, *command[1:])]
+            else:
+                waiting.append((command, self.say_mail(client, delivery, *command)))
+        self.hear(client, waiting)
+        client.ask("NOOP")  # errors in a row end a connection; that is not looked at here
+
+    def say_mail(self, client, delivery, word, *arguments):
+        line = {"LHLO": "LHLO client.example.net", "MAIL": "MAIL FROM:<sender@example.net>",
+                "VRFY": "VRFY alice"}.get(word, word)
+        if word == "RCPT":
+            line = "RCPT TO:<%s@%s>" % (arguments[0], harness.DOMAIN)
+        client.send(line + "\r\n")
+        return delivery.answer(word, *arguments)
+
+    def hear(self, client, waiting):
+        for command, wanted in waiting:
+            self.expect(client.answer(), wanted, command)
+
+    def send_data(self, client, delivery, seed, kind):
+        """Behind DATA, if it was taken: what must be answered."""
+        if not delivery.may_send():
+            return []
+        text = harness.normalised(stream.message(seed))
+        if kind == "bare":
+            client.send(harness.stuffed(text) + b"bare\nnewline\r\n.\r\n")
+        else:
+            client.send(harness.stuffed(text) + b".\r\n")
+        return [("the message", a) for a in delivery.data(text, kind == "bare")]
+
+    def send_chunks(self, client, delivery, seed, pieces):
+        text = harness.normalised(stream.message(seed))
+        if seed % 3 == 0:
+            text = text[:-2]  # an end of the last line is added
+        step = len(text) // pieces + 1
+        chunks = [text[at:at + step] for at in range(0, len(text), step)] or [b""]
+        answers = []
+        for n, chunk in enumerate(chunks, 1):
+            is_last = n == len(chunks)
+            client.send(b"BDAT %d%s\r\n" % (len(chunk), b" LAST" if is_last else b"") + chunk)
+            answers += delivery.chunk(chunk, is_last)
+        return answers
+
     # the world
 
     def deliver(self, account, seeds):
@@ -147,6 +218,8 @@ class World:
         self.site.kill()
         for slot in list(self.slots):
             self.forget(slot)
+        for slot in list(self.mail_slots):
+            self.mail_forget(slot)
         self.site.start_after_kill()
 
     def check_all(self):
