@@ -1,15 +1,19 @@
 /*
  * crash.c - builds crash states of a recorded load and judges each.
  *
- *   crash [-n STATES] [-s SEED] [-j WORKERS] [-b SECTOR] [-f ext4|xfs] [-o NUMBER] [-c] DIRECTORY
+ *   crash [-n STATES] [-s SEED] [-j WORKERS] [-b SECTOR] [-f ext4|xfs] [-o NUMBER] [-c]
+ *         [-x TO] DIRECTORY
  *
  * DIRECTORY has what record.py left: `base` (the disk before the log), `log`, `messages`.  -c: the
  * states of the negative control, of which as many as possible must be found bad.  -o: only the state
- * of that number, the one that a line "state NUMBER" told of.
+ * of that number, the one that a line "state NUMBER" told of.  -x: nothing is judged; the state of -o
+ * is written to the directory TO as `base`, and the marks before it as `marks`, one line each: so
+ * another recording can begin where this one crashed.
  *
  * Workers share nothing: each goes through the log once with a disk, a loop device and a model of its
  * own, takes every n-th state, and tells through a pipe, one line for each violation and one for each
- * state.  The last line out is "states N bad N checked N seconds S"; exit code 0: no state was bad
+ * state.  The last line out is "states N bad N checked N unflushed N seconds S" (checked: the file
+ * system's checker had to run; unflushed: writes that could be lost, on average); exit code 0: no state was bad
  * (1 otherwise), 2: the machine could not do it.
  */
 #include "io/base/must.h"
@@ -36,6 +40,7 @@ struct job {
 	size_t sector;
 	unsigned workers;
 	long only; /* -1: all */
+	const char *export_to;
 	struct states_wish wish;
 	struct power_log log;
 	struct state *states;
@@ -114,12 +119,13 @@ look_at(struct worker *w, const struct state *state)
 {
 	bool was_checked = false;
 	unsigned violations = 1;
+	size_t unflushed;
 	int error;
 
 	w->state = state;
 	w->told = 0;
 	show_marks(w, state->at);
-	cut_break(&w->disk, state->at, state->kind, state_seed(&w->job->wish, state));
+	unflushed = cut_break(&w->disk, state->at, state->kind, state_seed(&w->job->wish, state));
 	error = attach_mount(&w->attachment, &was_checked);
 	if (error != 0) {
 		tell_violation(w, "the file system cannot be mounted");
@@ -130,7 +136,8 @@ look_at(struct worker *w, const struct state *state)
 			give_up("unmount", error);
 	}
 	cut_heal(&w->disk);
-	fprintf(w->out, "%c%c\n", violations > 0 ? 'B' : 'G', was_checked ? 'C' : '-');
+	fprintf(w->out, "%c%c %zu\n", violations > 0 ? 'B' : 'G', was_checked ? 'C' : '-',
+		unflushed);
 	fflush(w->out);
 }
 
@@ -164,6 +171,7 @@ static void __attribute__((noreturn)) work(const struct job *job, unsigned numbe
 
 struct tally {
 	unsigned states, bad, checked;
+	unsigned long unflushed;
 	struct timespec started;
 };
 
@@ -198,6 +206,7 @@ read_verdicts(const struct job *job, FILE *in, struct tally *t)
 		t->states++;
 		t->bad += line[0] == 'B';
 		t->checked += line[1] == 'C';
+		t->unflushed += strtoul(line + 2, NULL, 10);
 		show_progress(job, t);
 	}
 	if (isatty(STDERR_FILENO))
@@ -233,6 +242,67 @@ run_workers(const struct job *job, struct tally *t)
 	return is_well;
 }
 
+static FILE *
+create_in(const char *directory, const char *name)
+{
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "w");
+	if (file == NULL)
+		give_up(path, -errno);
+	return file;
+}
+
+static void
+close_or_give_up(FILE *file)
+{
+	if (ferror(file) || fclose(file) != 0)
+		give_up("writing a state", -EIO);
+}
+
+static void
+write_marks(const struct job *job, size_t end)
+{
+	FILE *file = create_in(job->export_to, "marks");
+
+	for (size_t i = 0; i < end; i++) {
+		const struct span mark = job->log.records[i].payload;
+
+		if (job->log.records[i].kind == POWER_MARK && !span_equals(mark, SPAN("begin")))
+			fprintf(file, "%.*s\n", (int)mark.length, mark.at);
+	}
+	close_or_give_up(file);
+}
+
+static void
+write_state(const struct job *job, const struct state *state)
+{
+	struct cut_disk disk;
+	char path[512];
+	FILE *file;
+	int error = cut_open(path_in(job, "base", path), &job->log, job->sector, &disk);
+
+	if (error != 0)
+		give_up(path, error);
+	cut_break(&disk, state->at, state->kind, state_seed(&job->wish, state));
+	file = create_in(job->export_to, "base");
+	fwrite(disk.octets, 1, disk.size, file);
+	close_or_give_up(file);
+	cut_close(&disk);
+	write_marks(job, state->at);
+}
+
+static void
+export_state(const struct job *job)
+{
+	for (uint32_t i = 0; i < job->wish.count; i++) {
+		if (job->states[i].number == job->only)
+			write_state(job, &job->states[i]);
+	}
+}
+
 static int
 run(struct job *job)
 {
@@ -246,6 +316,10 @@ run(struct job *job)
 	job->states = states_plan(&job->log, &job->wish);
 	if (job->states == NULL)
 		give_up("the log has no acknowledgement", -ENODATA);
+	if (job->export_to != NULL) {
+		export_state(job);
+		return 0;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &t.started);
 	fflush(stdout);
 	if (!run_workers(job, &t) || t.states != expected) {
@@ -253,8 +327,8 @@ run(struct job *job)
 			expected);
 		return 2;
 	}
-	printf("states %u bad %u checked %u seconds %.1f\n", t.states, t.bad, t.checked,
-		seconds_since(&t.started));
+	printf("states %u bad %u checked %u unflushed %lu seconds %.1f\n", t.states, t.bad,
+		t.checked, t.unflushed / t.states, seconds_since(&t.started));
 	free(job->states);
 	power_log_close(&job->log);
 	return t.bad == 0 ? 0 : 1;
@@ -272,7 +346,8 @@ main(int argc, char **argv)
 	};
 	int option;
 
-	while ((option = getopt(argc, argv, "n:s:j:b:f:o:c")) != -1) {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while ((option = getopt(argc, argv, "n:s:j:b:f:o:x:c")) != -1) {
 		switch (option) {
 		case 'n':
 			job.wish.count = (uint32_t)strtoul(optarg, NULL, 10);
@@ -292,6 +367,9 @@ main(int argc, char **argv)
 		case 'o':
 			job.only = strtol(optarg, NULL, 10);
 			break;
+		case 'x':
+			job.export_to = optarg;
+			break;
 		case 'c':
 			job.wish.is_control = true;
 			break;
@@ -299,7 +377,8 @@ main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind != argc - 1 || job.wish.count == 0 || job.workers == 0 ||
+	if (optind != argc - 1 || job.wish.count == 0 || job.only >= (long)job.wish.count ||
+		(job.export_to != NULL && job.only < 0) || job.workers == 0 ||
 		job.workers > WORKERS_MAX) {
 		fprintf(stderr, "usage: see the head of crash.c\n");
 		return 2;

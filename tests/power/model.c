@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MARK_OCTETS_MAX 65536u
+#define SERIAL_WITHIN   2048u /* octets of a message in which its serial stands */
 
 /* What is left of the mark that is read; words are separated by one blank. */
 struct words {
@@ -74,6 +76,37 @@ operation_of(struct model *m, uint32_t n)
 	return &m->operations[n];
 }
 
+uint32_t
+model_carried_serial(struct span wire)
+{
+	char head[SERIAL_WITHIN + 1];
+	size_t octets = wire.length < SERIAL_WITHIN ? wire.length : SERIAL_WITHIN;
+	unsigned serial = 0;
+	const char *field;
+
+	memcpy(head, wire.at, octets);
+	head[octets] = '\0';
+	field = strstr(head, "\nSerial: ");
+	if (field == NULL || sscanf(field, "\nSerial: %u", &serial) != 1)
+		return 0;
+	return serial;
+}
+
+uint32_t
+model_find(const struct model *m, uint32_t box, uint32_t carried)
+{
+	for (uint32_t i = carried; i > 0 && i < m->message_count; i++) {
+		const struct model_message *message = &m->messages[i];
+
+		if (message->box == box && message->carried == carried)
+			return i;
+		/* those of one text stand together; one that was not announced yet has no box */
+		if (message->box != 0 && message->carried != carried)
+			break;
+	}
+	return 0;
+}
+
 static void
 take_box(struct model *m, struct words *w)
 {
@@ -101,6 +134,7 @@ take_will_deliver(struct model *m, struct words *w)
 		message->box = box;
 		message->delivery = operation;
 		message->wire = span_of(m->texts.at + offset, octets);
+		message->carried = model_carried_serial(message->wire);
 	}
 }
 
@@ -128,6 +162,17 @@ take_will_delete(struct model *m, struct words *w)
 
 		must(message != NULL);
 		message->deletion = operation;
+	}
+}
+
+static void
+take_kept(struct model *m, struct words *w)
+{
+	uint32_t operation = next_number(w);
+
+	for (size_t i = 1; i < m->message_count; i++) {
+		if (m->messages[i].deletion == operation)
+			m->messages[i].deletion = 0;
 	}
 }
 
@@ -168,6 +213,7 @@ model_take(struct model *m, struct span mark)
 		{ "delivered", take_done },
 		{ "will-delete", take_will_delete },
 		{ "deleted", take_done },
+		{ "kept", take_kept },
 		{ "seen", take_seen },
 		{ "begin", take_begin },
 	};

@@ -10,13 +10,15 @@
  *   delivered OP             250, or what a delivery without a dialogue says
  *   will-delete OP BOX UNIQUE-ID...
  *           QUIT is about to be sent
- *   deleted OP               +OK to QUIT
+ *   deleted OP               +OK to QUIT, or, after a crash, all of them were found gone
+ *   kept OP                  after a crash, all of them were found to be there
  *   seen BOX SERIAL UNIQUE-ID
  *           a client fetched this message under this unique-id
  *   begin                    the load begins; crash states lie behind it
  *
- * Boxes, operations and serials are numbers from 1, given once.  A message carries its serial in the
- * field `Serial` of its header.  The model only moves forward.
+ * Boxes, operations and serials are numbers from 1, given once.  A message carries a serial in the
+ * field `Serial` of its header.  One that went to several boxes has one in each, without gaps, and
+ * carries the first.  The model only moves forward.
  */
 #ifndef TESTS_POWER_MODEL_H
 #define TESTS_POWER_MODEL_H
@@ -26,6 +28,7 @@
 
 struct model_message {
 	uint32_t box;                               /* 0: this serial was not announced yet */
+	uint32_t carried;                           /* the serial in its header */
 	uint32_t delivery;                          /* operation */
 	uint32_t deletion;                          /* operation; 0: none */
 	struct span wire;                           /* the reply to RETR */
@@ -58,6 +61,11 @@ void model_close(struct model *model);
 
 /* The next mark.  A mark that cannot be understood is a fault of the load: must(). */
 void model_take(struct model *model, struct span mark);
+
+/* The serial in the header of a reply to RETR; 0: none. */
+uint32_t model_carried_serial(struct span wire);
+/* The message of this box that carries `carried`; 0: none was announced. */
+uint32_t model_find(const struct model *model, uint32_t box, uint32_t carried);
 
 /*
  * The spool below `d`, as it came out of a crash, must keep the promises of docs/DURABILITY.md, as

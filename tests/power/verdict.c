@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SERIAL_WITHIN   2048 /* octets of a message in which its serial stands */
 #define LOCK_TIMEOUT_MS 5000
 #define FRESH_TEXT      "Subject: after the crash\r\n\r\nFresh.\r\n"
 
@@ -43,23 +42,6 @@ violation(struct verdict *v, const char *format, ...)
 	va_end(arguments);
 	v->violations++;
 	v->report(v->ctx, text);
-}
-
-/* The serial in the header of a message; 0: none. */
-static uint32_t
-serial_of(struct span wire)
-{
-	char head[SERIAL_WITHIN + 1];
-	size_t octets = wire.length < SERIAL_WITHIN ? wire.length : SERIAL_WITHIN;
-	unsigned serial = 0;
-	const char *field;
-
-	memcpy(head, wire.at, octets);
-	head[octets] = '\0';
-	field = strstr(head, "\nSerial: ");
-	if (field == NULL || sscanf(field, "\nSerial: %u", &serial) != 1)
-		return 0;
-	return serial;
 }
 
 static size_t
@@ -115,6 +97,7 @@ check_entry(struct verdict *v, const struct maildrop *drop, const struct maildro
 	struct model *m = v->model;
 	char unique_id[MAILDROP_UNIQUE_ID_MAX + 1];
 	char *wire = malloc(entry->wire_octets + 1);
+	uint32_t carried;
 	uint32_t serial;
 	ssize_t got;
 
@@ -127,9 +110,10 @@ check_entry(struct verdict *v, const struct maildrop *drop, const struct maildro
 		free(wire);
 		return;
 	}
-	serial = serial_of(span_of(wire, entry->wire_octets));
-	if (serial == 0 || serial >= m->message_count || m->messages[serial].box != v->box) {
-		violation(v, "%s (serial %u) was never delivered here", unique_id, serial);
+	carried = model_carried_serial(span_of(wire, entry->wire_octets));
+	serial = model_find(m, v->box, carried);
+	if (serial == 0) {
+		violation(v, "%s (serial %u) was never delivered here", unique_id, carried);
 	} else {
 		check_known_message(v, &m->messages[serial], serial,
 			span_of(wire, entry->wire_octets), unique_id);

@@ -1,9 +1,9 @@
 /*
- * fill.c - puts messages into a maildrop: fill SPOOL ADDRESS [no-sync] < MESSAGES
+ * fill.c - puts messages into a maildrop: fill SPOOL ADDRESS < MESSAGES
  *
  * MESSAGES is a run of "<octets>\n" and that many octets each.  All of them are one commit, as one
  * delivery would be; works while servers run.  Prints how many were put.  For tests, which must not
- * lean on import to prove the rest.  no-sync: what must not be done, as a negative control.
+ * lean on import to prove the rest.
  */
 #include "io/base/must.h"
 #include "storage/layout.h"
@@ -53,13 +53,13 @@ put_all(struct maildrop_writer *w, unsigned *count_out)
 int
 main(int argc, char **argv)
 {
-	const struct maildrop_options options = { .lock_timeout_ms = 30000, .sync = argc == 3 };
+	const struct maildrop_options options = { .lock_timeout_ms = 30000, .sync = true };
 	struct disk disk;
 	struct maildrop_writer *w;
 	unsigned count = 0;
 	int error;
 
-	must(argc == 3 || (argc == 4 && strcmp(argv[3], "no-sync") == 0));
+	must(argc == 3);
 	error = disk_open_root(argv[1], true, &disk);
 	if (error == 0)
 		error = maildrop_writer_open(&disk, argv[2], &options, 0, &w);
