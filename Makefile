@@ -85,6 +85,8 @@ FAULT_WRAPPED := malloc calloc realloc reallocarray strdup free mdb_env_create m
 POWER_PROGRAMS := $(BUILD)/tests/power/logdisk $(BUILD)/tests/power/crash
 TEST_TOOLS += $(POWER_PROGRAMS)
 POWER_OBJECTS := $(patsubst %,$(BUILD)/tests/power/%.o,powerlog cut states attach model verdict)
+SIM_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c))
+SIM := $(BUILD)/tests/sim/sim
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 PROGRAMS := $(BUILD)/ringpostd $(BUILD)/ringpost $(BUILD)/ringpost-bench
@@ -127,7 +129,17 @@ $(BUILD)/tests/damage/bits: $(BUILD)/tests/damage/bits.o $(BUILD)/libhouse.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
 
-units: $(UNITS) $(TEST_TOOLS) $(BUILD)/tests/faults/faults $(BUILD)/tests/damage/bits	## build the unit tests and test tools
+# Its objects stand before the archive: where both have a function, theirs is taken.
+SIM_WRAPPED := malloc calloc realloc aligned_alloc free strdup mmap munmap getdelim getrandom \
+               pthread_create pthread_join pthread_setname_np pthread_mutex_init \
+               pthread_mutex_destroy pthread_mutex_lock pthread_mutex_unlock pthread_cond_init \
+               pthread_cond_destroy pthread_cond_wait pthread_cond_signal pthread_cond_broadcast
+$(SIM): $(SIM_OBJECTS) $(BUILD)/libhouse.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(LDFLAGS_$(FLAVOUR)) $(LDFLAGS) \
+	  $(SIM_WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS_ALL)
+
+units: $(UNITS) $(TEST_TOOLS) $(BUILD)/tests/faults/faults $(BUILD)/tests/damage/bits $(SIM)	## build the unit tests and test tools
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(BUILD)/libhouse.a
 	$(call say,LINK,$@)
@@ -149,6 +161,11 @@ check:				## units, transcripts, tidiness, a few crashes: under 2 minutes
 test:				## install the test tools, build all flavours, run everything
 	@dist/install-packages build test
 	@tests/run test
+
+.PHONY: sim
+sim: $(SIM)			## simulated worlds: SEED=n shows one (TALK=1 tells all of it), SEEDS=2000 runs many
+	$(Q)if [ -n "$(SEED)" ]; then $(SIM) $(if $(TALK),--talk) $(SEED); \
+	  else RINGPOST_BUILD=$(BUILD) tests/sim/run $(SEEDS); fi
 
 fuzz:				## build the fuzz targets into build/fuzz
 	$(Q)$(MAKE) --no-print-directory FLAVOUR=fuzz CC=clang fuzz-targets
