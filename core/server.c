@@ -8,6 +8,7 @@
  */
 #include "core/server.h"
 
+#include "core/metrics.h"
 #include "core/server_auth.h"
 #include "core/server_doors.h"
 #include "core/server_tls.h"
@@ -56,6 +57,8 @@ struct server {
 	struct login_policy *login_policy;
 
 	/* How the shards' start went, and a reload of their certificates. */
+	struct metrics_listener *metrics; /* NULL: none */
+	int metrics_socket;               /* -1: none, or the listener's */
 	sem_t started;
 	pthread_mutex_t lock;
 	int start_error;
@@ -464,6 +467,17 @@ wait_for_end(struct server *server, const sigset_t *signals)
 }
 
 static int
+start_metrics(struct server *server)
+{
+	int error = metrics_listener_start(
+		server->metrics_socket, server->shards, server->shard_count, &server->metrics);
+
+	server->metrics_socket = -1;
+	return error == 0 ? EX_OK
+			  : server_fail(EX_OSERR, "cannot tell metrics: %s", strerror(-error));
+}
+
+static int
 run_shards(struct server *server, const sigset_t *signals)
 {
 	int code;
@@ -475,12 +489,15 @@ run_shards(struct server *server, const sigset_t *signals)
 			kv_u64("limited_to", server->connections),
 			kv_str("cure", "raise the limit on open files (ulimit -n, LimitNOFILE=)"));
 	code = start_shards(server);
+	if (code == EX_OK && (code = start_metrics(server)) != EX_OK)
+		stop_shards(server);
 	if (code == EX_OK) {
 		log_event(EVENT_SERVER_STARTED, kv_word("version", RINGPOST_VERSION),
 			kv_u64("shards", server->shard_count),
 			kv_u64("listeners", server->common.settings->listener_count));
 		log_tls(server);
 		wait_for_end(server, signals);
+		metrics_listener_stop(server->metrics);
 	}
 	log_stop();
 	return code;
@@ -533,6 +550,7 @@ server_run(const struct settings *settings)
 		.shard_count = shards,
 		.shards = calloc(shards, sizeof(struct shard)),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.metrics_socket = -1,
 	};
 	sigset_t signals;
 	int code = EX_OSERR;
@@ -541,8 +559,15 @@ server_run(const struct settings *settings)
 		block_signals(&signals);
 		server.connections = raise_file_limit(settings);
 		code = server_doors_open(settings, server.shards, shards, &server.doors);
+		if (code == EX_OK) {
+			code = metrics_listener_bind(settings, &server.metrics_socket);
+			if (code != EX_OK)
+				server_doors_close(&server.doors);
+		}
 		if (code == EX_OK)
 			code = run_as_user(&server, &signals);
+		if (server.metrics_socket >= 0)
+			close(server.metrics_socket);
 		sem_destroy(&server.started);
 	}
 	free(server.shards);

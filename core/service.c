@@ -82,6 +82,7 @@ free_slot(struct service *v)
 	segments_clear(conn_output(&v->conn)); /* what a wish that came home late has put */
 	line_reader_clear(&v->lines);
 	protocol_of(v)->gone(v);
+	count_subtract(&v->door->counts.sessions, 1);
 	guests_leave(shard->common->guests, v->ticket);
 	list_remove(&v->item);
 	slab_give(&shard->services[v->door->settings->protocol], v);
@@ -432,13 +433,15 @@ note_peer(struct service *v, const struct sockaddr_storage *peer)
 }
 
 bool
-service_start(struct shard *shard, const struct door *door, int fd,
-	const struct sockaddr_storage *peer, uint64_t ticket)
+service_start(struct shard *shard, struct door *door, int fd, const struct sockaddr_storage *peer,
+	uint64_t ticket)
 {
 	struct service *v = slab_take(&shard->services[door->settings->protocol]);
 
 	if (v == NULL)
 		return false;
+	count_add(&door->counts.connections, 1);
+	count_add(&door->counts.sessions, 1);
 	*v = (struct service){
 		.shard = shard,
 		.door = door,

@@ -43,7 +43,7 @@ struct service {
 	struct conn conn;
 	struct line_reader lines;
 	struct shard *shard;
-	const struct door *door;
+	struct door *door;
 	struct list item; /* in shard->sessions */
 	char *input;      /* octets that wait, from the shard's inputs; NULL: none */
 	uint16_t input_octets;
@@ -98,7 +98,7 @@ struct service_protocol {
 
 /* A connection from `peer` was accepted on `door` and counted (guests_enter()).  It is the
  * service's from here on; false: no memory, it is still the caller's. */
-bool service_start(struct shard *shard, const struct door *door, int fd,
+bool service_start(struct shard *shard, struct door *door, int fd,
 	const struct sockaddr_storage *peer, uint64_t ticket);
 
 /* A wish has come true: go on with what comes next. */

@@ -46,11 +46,22 @@ log_session(const struct lmtp_service *p)
 }
 
 static void
+count_session(const struct lmtp_service *p)
+{
+	struct shard_counts *counts = &p->service.shard->counts;
+
+	count_add(&counts->delivered, p->session.delivered);
+	count_add(&counts->undelivered, p->session.failed);
+	count_add(&counts->delivered_octets, p->session.octets_stored);
+}
+
+static void
 lmtp_gone(struct service *v)
 {
 	struct lmtp_service *p = lmtp_service_of(v);
 
 	log_session(p);
+	count_session(p);
 	lmtp_drop_draft(p);
 	lmtp_session_end(&p->session);
 }

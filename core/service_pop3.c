@@ -60,6 +60,23 @@ end_word(const struct pop3_service *p)
 	return service_end_word(&p->service);
 }
 
+static uint64_t
+deleted(const struct pop3_service *p)
+{
+	return p->has_removed_mail ? listing_deleted(&p->session.listing) : 0;
+}
+
+static void
+count_session(const struct pop3_service *p)
+{
+	struct shard_counts *counts = &p->service.shard->counts;
+
+	count_add(&counts->retrieved, p->session.retrieved);
+	count_add(&counts->retrieved_octets, p->session.octets_retrieved);
+	count_add(&counts->topped, p->session.topped);
+	count_add(&counts->deleted, deleted(p));
+}
+
 static void
 log_session(const struct pop3_service *p)
 {
@@ -73,8 +90,7 @@ log_session(const struct pop3_service *p)
 		kv_word("peer", service_peer(v, peer)), kv_u64("port", v->peer_port),
 		kv_str("address", p->hold == NULL ? "" : p->hold->maildrop->address),
 		kv_u64("retrieved", p->session.retrieved), kv_u64("topped", p->session.topped),
-		kv_u64("deleted", p->has_removed_mail ? listing_deleted(&p->session.listing) : 0),
-		kv_u64("octets", p->session.octets_retrieved),
+		kv_u64("deleted", deleted(p)), kv_u64("octets", p->session.octets_retrieved),
 		kv_u64("failed_logins", p->session.failed_logins),
 		kv_u64("ms", v->shard->loop.now_ms - v->started_ms), kv_word("why", end_word(p)),
 		kv_word("tls", tls_version_word(&v->conn.tls)),
@@ -90,6 +106,7 @@ pop3_gone(struct service *v)
 	struct pop3_service *p = pop3_service_of(v);
 
 	log_session(p);
+	count_session(p);
 	wish_forget(p);
 	pop3_session_end(&p->session);
 	let_maildrop_go(p);

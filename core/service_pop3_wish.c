@@ -155,6 +155,7 @@ tell_answer(struct pop3_service *p)
 	enum pop3_next next;
 
 	log_login(p, login);
+	count_add(&p->service.shard->counts.logins[login->answer.verdict], 1);
 	next = pop3_session_answered(&p->session, &login->answer);
 	line_reader_allow_long(&p->service.lines, pop3_session_long_word(&p->session));
 	authenticate_forget(login);

@@ -154,6 +154,7 @@ struct settings {
 	/* what clients read */
 	const char *greeting; /* text behind "+OK " */
 	unsigned expire_days; /* CAPA EXPIRE; 0: NEVER */
+	const char *metrics;  /* where to tell what is counted; "": nowhere */
 	bool log_sessions;    /* one line for each session */
 };
 

@@ -125,6 +125,17 @@ fault_of_network(const char *text)
 	return network_read(text, &unused);
 }
 
+static const char *
+fault_of_metrics(const char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t octets;
+
+	if (text[0] == '\0' || settings_read_address(text, &address, &octets))
+		return NULL;
+	return "neither an address with a port nor the path of a socket";
+}
+
 #define FIELD(field) #field, .offset = offsetof(struct settings, field)
 #define NUMBER(field, text, low, high)                                                             \
 	.name = FIELD(field), .kind = SETTING_NUMBER, .fallback = (text), .min = (low),            \
@@ -308,6 +319,10 @@ const struct setting settings_rows[] = {
 	  .explanation = "What CAPA says in EXPIRE (RFC 2449): the least number of days that mail is kept." },
 	{ YES_NO(log_sessions, "yes"),
 	  .explanation = "Log one line for each session." },
+	{ TEXT(metrics, "", 0, 100, fault_of_metrics),
+	  .explanation = "Where the server tells by HTTP what it counts (`/metrics`, in Prometheus' text "
+			 "format; docs/METRICS.md): `127.0.0.1:9110`, `[::1]:9110`, or the path of a local "
+			 "socket. There is no password: keep it from the public. Empty: nowhere." },
 };
 static_assert(array_count(settings_rows) <= SETTINGS_ROWS_MAX, "settings.c has room for all rows");
 const size_t settings_row_count = array_count(settings_rows);

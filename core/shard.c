@@ -46,14 +46,25 @@ may_complain(struct shard *s)
 }
 
 static void
-turn_away(struct shard *s, const struct door *door, int fd, struct span words, const char *why)
+turn_away(struct shard *s, const struct door *door, int fd, enum turned_away why)
 {
+	static const char *const words_of[] = {
+		[TURNED_AWAY_NETWORK] = "network",
+		[TURNED_AWAY_CONNECTIONS] = "connections",
+		[TURNED_AWAY_PER_ADDRESS] = "connections_per_address",
+		[TURNED_AWAY_MEMORY] = "memory",
+	};
+	const struct service_protocol *protocol = door->protocol;
+	struct span words =
+		why == TURNED_AWAY_NETWORK ? protocol->wrong_network : protocol->turned_away;
+
+	count_add(&s->counts.turned_away[why], 1);
 	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
 		(void)socket_send(fd, words, false);
 	socket_close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
-			kv_word("why", why));
+			kv_word("why", words_of[why]));
 }
 
 /* Local sockets have a mode instead of networks. */
@@ -74,7 +85,6 @@ accepted(struct listener *l, int fd)
 	struct door *door = container_of(l, struct door, listener);
 	struct shard *s = door->shard;
 	struct sockaddr_storage peer = { 0 };
-	struct span no_room = door->protocol->turned_away;
 	uint64_t ticket;
 
 	if (socket_peer(fd, &peer) != 0) {
@@ -82,22 +92,22 @@ accepted(struct listener *l, int fd)
 		return;
 	}
 	if (!is_let_in(door->settings, &peer)) {
-		turn_away(s, door, fd, door->protocol->wrong_network, "network");
+		turn_away(s, door, fd, TURNED_AWAY_NETWORK);
 		return;
 	}
 	switch (guests_enter(s->common->guests, (const struct sockaddr *)&peer, &ticket)) {
 	case GUESTS_FULL:
-		turn_away(s, door, fd, no_room, "connections");
+		turn_away(s, door, fd, TURNED_AWAY_CONNECTIONS);
 		return;
 	case GUESTS_ADDRESS_FULL:
-		turn_away(s, door, fd, no_room, "connections_per_address");
+		turn_away(s, door, fd, TURNED_AWAY_PER_ADDRESS);
 		return;
 	case GUESTS_WELCOME:
 		break;
 	}
 	if (!service_start(s, door, fd, &peer, ticket)) {
 		guests_leave(s->common->guests, ticket);
-		turn_away(s, door, fd, no_room, "memory");
+		turn_away(s, door, fd, TURNED_AWAY_MEMORY);
 	}
 }
 

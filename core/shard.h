@@ -8,6 +8,7 @@
 #define CORE_SHARD_H
 
 #include "core/auth/authenticate.h"
+#include "core/counts.h"
 #include "core/guests.h"
 #include "core/line.h"
 #include "core/lmtp/session.h"
@@ -52,6 +53,7 @@ struct door {
 		struct lmtp_policy lmtp;
 	} policy;
 	struct shard *shard;
+	struct door_counts counts;
 	int socket; /* made by the server, handed over at the start */
 };
 
@@ -82,6 +84,7 @@ struct shard {
 	uint64_t drain_deadline_ms; /* 0: not draining */
 	uint32_t jobs_away;         /* with workers */
 	uint64_t sessions_served;
+	struct shard_counts counts;
 	uint64_t last_trouble_ms;
 
 	pthread_t thread;

@@ -227,6 +227,7 @@ receive_done(struct op *op, int result, uint32_t flags)
 	c->more_is_there = (flags & OP_SOCKET_NONEMPTY) != 0;
 	if (result > 0 && c->state == CONN_OPEN && !c->close_when_drained) {
 		note_progress(c);
+		count_add(&c->loop->received, (uint64_t)result);
 		c->key_updates = 0;
 		if (c->outq.tls != NULL)
 			conn_tls_received(c, ring_received(ring, result, flags));

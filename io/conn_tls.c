@@ -114,8 +114,10 @@ send_now(struct conn *c)
 	if (output.length == 0 || c->outq.doing != OUTQ_NOTHING)
 		return;
 	n = socket_send(c->fd, output, false);
-	if (n > 0)
-		tls_sent(t, (size_t)n);
+	if (n <= 0)
+		return;
+	count_add(&c->loop->sent, (uint64_t)n);
+	tls_sent(t, (size_t)n);
 }
 
 static void

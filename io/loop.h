@@ -8,6 +8,7 @@
 #define IO_LOOP_H
 
 #include "io/base/list.h"
+#include "io/base/metric.h"
 #include "io/base/segments.h"
 #include "io/ring.h"
 #include "io/timer.h"
@@ -40,7 +41,9 @@ struct loop {
 	struct list deferred;
 	struct op unheard;       /* for operations whose outcome nobody asks about */
 	struct tls_context *tls; /* the shard's; NULL: none */
-	uint64_t now_ms;         /* monotonic, as of the last wait */
+	struct count received;   /* octets, from and to sockets */
+	struct count sent;
+	uint64_t now_ms; /* monotonic, as of the last wait */
 	bool stop;
 };
 

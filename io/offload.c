@@ -136,6 +136,17 @@ offload_close(struct offload *o)
 	free(o);
 }
 
+unsigned
+offload_waiting(struct offload *o)
+{
+	unsigned waiting;
+
+	pthread_mutex_lock(&o->lock);
+	waiting = o->waiting;
+	pthread_mutex_unlock(&o->lock);
+	return waiting;
+}
+
 int
 offload_submit(struct offload *o, struct offload_home *home, struct offload_job *job)
 {

@@ -35,6 +35,9 @@ void offload_home_close(struct offload_home *h);
 /* 0; -EBUSY: the queue is full and the job was not taken. */
 int offload_submit(struct offload *o, struct offload_home *home, struct offload_job *job);
 
+/* Jobs that no worker has taken yet; from any thread. */
+unsigned offload_waiting(struct offload *o);
+
 /* Run `call` on the home's shard soon, from any thread (the one way in from outside). */
 void offload_home_call(struct offload_home *h, struct offload_job *call);
 

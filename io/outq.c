@@ -49,6 +49,8 @@ op_done(struct op *op, int result, uint32_t flags)
 		loop_give_cold_buffer(q->loop, q->cold_buffer);
 		q->cold_buffer = NULL;
 	}
+	if (result > 0 && did == OUTQ_SENDING)
+		count_add(&q->loop->sent, (uint64_t)result);
 	if (result >= 0 && did == OUTQ_SENDING && q->tls != NULL)
 		tls_sent(q->tls, (size_t)result);
 	else if (result >= 0 && did == OUTQ_SENDING)
@@ -114,6 +116,7 @@ send_ahead_of_file(struct outq *q, struct segment *g)
 	}
 	if (n < 0)
 		return (int)n;
+	count_add(&q->loop->sent, (uint64_t)n);
 	outq_kernel_note(q, (uint64_t)n, false);
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;
@@ -215,6 +218,7 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 	if (n <= 0)
 		return n < 0 ? (int)n : -EBADMSG; /* 0: the file ends before the span does */
 	*sent_out += (uint64_t)n;
+	count_add(&q->loop->sent, (uint64_t)n);
 	outq_kernel_note(q, (uint64_t)n, (uint64_t)n == length);
 	segments_advance(&q->segments, (uint64_t)n);
 	return 0;

@@ -182,6 +182,7 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	}
 	if (n < 0)
 		return (int)n;
+	count_add(&q->loop->sent, (uint64_t)n);
 	outq_kernel_note(q, (uint64_t)n, closes && (size_t)n == front + behind);
 	advance(q, (uint64_t)n);
 	return 0;

@@ -37,6 +37,7 @@ enum login_verdict {
 	LOGIN_TOO_SOON,    /* LOGIN-DELAY has not passed (RFC 2449, section 6.5) */
 	LOGIN_TOO_MANY,    /* the account has as many sessions as it may */
 };
+#define LOGIN_VERDICTS (LOGIN_TOO_MANY + 1)
 
 struct login_answer {
 	enum login_verdict verdict;

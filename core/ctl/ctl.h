@@ -52,6 +52,7 @@ extern const struct ctl_command ctl_user_command;
 extern const struct ctl_command ctl_deliver_command;
 extern const struct ctl_command ctl_quota_command;
 extern const struct ctl_command ctl_settings_command;
+extern const struct ctl_command ctl_metrics_command;
 extern const struct ctl_command ctl_tls_command;
 extern const struct ctl_command ctl_import_command;
 extern const struct ctl_command ctl_export_command;

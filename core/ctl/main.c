@@ -22,6 +22,7 @@ static const struct ctl_command *const commands[] = {
 	&ctl_verify_command,
 	&ctl_repair_command,
 	&ctl_compact_command,
+	&ctl_metrics_command,
 	&ctl_tls_command,
 	&ctl_settings_command,
 };
