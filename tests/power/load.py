@@ -8,7 +8,6 @@ may be gone.
 import ctypes
 import os
 import random
-import socket
 import subprocess
 import threading
 import time
@@ -20,7 +19,6 @@ BOXES_IN_USE = 5
 LMTP_CLIENTS = 8
 RECIPIENTS_MAX = 4
 MESSAGES_IN_BOX = 15
-WAIT_S = 30
 SYNC_FILE_RANGE_WRITE = 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -102,45 +100,29 @@ class Box:
         self.deleting = {}
 
 
-class LmtpClient:
+class LmtpClient(harness.Lmtp):
     """One connection; messages to one or more boxes, by DATA or by BDAT."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.lines = self.socket.makefile("rb")
-        self.expect(b"220")
-        self.ask(b"LHLO power.example.net")
-
     def expect(self, code):
-        line = self.lines.readline()
-        while line[3:4] == b"-":
-            line = self.lines.readline()
-        if not line.startswith(code):
-            raise Fault("LMTP: %r where %r was expected" % (line, code))
+        answer = self.answer()
+        if not answer.startswith(code):
+            raise Fault("LMTP: %r where %r was expected" % (answer, code))
 
-    def ask(self, line, code=b"250"):
-        self.socket.sendall(line + b"\r\n")
-        self.expect(code)
-
-    def deliver(self, boxes, text, r, acknowledged):
+    def put(self, boxes, text, r, acknowledged):
         """acknowledged(box) as soon as each 250 is read."""
-        self.ask(b"MAIL FROM:<power@example.net>")
-        for box in boxes:
-            self.ask(b"RCPT TO:<%s>" % box.address.encode())
+        self.send("MAIL FROM:<power@example.net>\r\n"
+                  + "".join("RCPT TO:<%s>\r\n" % box.address for box in boxes))
+        for _ in range(1 + len(boxes)):
+            self.expect(b"250")
         if r.random() < 0.3:
-            self.socket.sendall(b"BDAT %d LAST\r\n" % len(text) + text)
+            self.send(b"BDAT %d LAST\r\n" % len(text) + text)
         else:
-            self.ask(b"DATA", b"354")
-            self.socket.sendall(harness.stuffed(text) + b".\r\n")
+            self.send("DATA\r\n")
+            self.expect(b"354")
+            self.send(harness.stuffed(text) + b".\r\n")
         for box in boxes:
             self.expect(b"250")
             acknowledged(box)
-
-    def close(self):
-        self.ask(b"QUIT", b"221")
-        self.lines.close()
-        self.socket.close()
 
 
 class Load:
@@ -212,9 +194,11 @@ class Load:
             for copy, box in enumerate(boxes):
                 operations[box] = self.tape.next_operation()
                 self.announce(operations[box], box, [(first + copy, first, wire, offset)])
-            client.deliver(boxes, text, r,
-                           lambda box: self.tape.done("delivered", operations[box]))
+            client.put(boxes, text, r,
+                       lambda box: self.tape.done("delivered", operations[box]))
             self.count("LMTP messages")
+        client.send("QUIT\r\n")
+        client.expect(b"221")
         client.close()
 
     def deliver_from_beside(self, r):

@@ -107,24 +107,12 @@ class Disk:
         self.process.wait(WAIT_S)
 
 
-class Site(harness.Site):
-    """With a listener for LMTP, and the spool on the disk."""
-
-    def __init__(self, disk, sync):
-        self.lmtp_port = None
-        super().__init__(delivery_sync='"%s"' % ("always" if sync else "off"), **SETTINGS)
-        self.spool = os.path.join(disk.mountpoint, "spool")
-        self.lmtp_port = harness.free_port()
-        self.write_config()
-
-    def write_config(self):
-        super().write_config()
-        with open(self.config, "a") as f:
-            f.write('listen lmtp {\n\taddress = "127.0.0.1:%s"\n\tprotocol = "lmtp"\n}\n'
-                    % self.lmtp_port)
-
-    def start(self):
-        return super().start(wrapper=("setpriv", "--pdeathsig", "KILL"))
+def make_site(disk, sync):
+    """The spool is on the disk; configuration and log are not."""
+    site = harness.Site(lmtp=True, delivery_sync="always" if sync else "off", **SETTINGS)
+    site.spool = os.path.join(disk.mountpoint, "spool")
+    site.write_config()
+    return site
 
 
 def first_life(disk, work, site):
@@ -150,14 +138,14 @@ def record(directory, file_system="ext4", seconds=15, seed=1, sync=True):
         disk.make()
     with disk:
         tape = load.Tape(disk.marks, disk.path("messages"))
-        site = Site(disk, sync)
+        site = make_site(disk, sync)
         try:
             work = load.Load(site, tape, seconds, seed, disk.has_room)
             if os.path.exists(disk.path("marks")):
                 life_after_crash(disk, work)
             else:
                 first_life(disk, work, site)
-            site.start()
+            site.start(wrapper=("setpriv", "--pdeathsig", "KILL"))
             work.run(beside=sync)
             code = site.stop()
             if code != 0:
