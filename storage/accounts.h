@@ -24,14 +24,23 @@
 
 #define ACCOUNT_ADDRESS_OCTETS_MAX 254u
 #define ACCOUNT_HASH_OCTETS_MAX    512u
+#define ACCOUNT_TEXT_OCTETS_MAX    255u
 
 struct account {
 	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
 	char password_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* crypt(5) form, or {PLAIN}secret */
 	bool enabled;
-	bool read_only;          /* may fetch, may not delete */
+	bool read_only;          /* frozen: may fetch, may not delete, gets no mail */
+	bool no_delete;          /* may fetch, may not delete */
+	bool has_app_passwords;  /* found out by the source */
 	uint64_t quota_octets;   /* 0: the default of the domain (core/quota.h) */
 	uint32_t quota_messages; /* 0: the same */
+	char networks[ACCOUNT_TEXT_OCTETS_MAX +
+		1]; /* from where it may log in, "10.0.0.0/8 ::1/128";
+						       "": anywhere */
+	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* the canonical address whose maildrop is
+							  its; "": its own */
+	char backend[ACCOUNT_TEXT_OCTETS_MAX + 1]; /* the host that has its mail; "": this one */
 };
 
 /* No limit, whatever the default is. */
@@ -42,7 +51,8 @@ struct accounts;
 struct accounts_reader;
 
 enum accounts_mode {
-	ACCOUNTS_READ,  /* server; the file must exist */
+	ACCOUNTS_READ,  /* the file must exist */
+	ACCOUNTS_SERVE, /* the same, but last logins and better hashes can be written */
 	ACCOUNTS_WRITE, /* admin tool; made where it is missing */
 };
 
@@ -53,6 +63,53 @@ void accounts_close(struct accounts *a);
 int accounts_reader_open(struct accounts *a, struct accounts_reader **reader_out);
 void accounts_reader_close(struct accounts_reader *r);
 int accounts_find(struct accounts_reader *r, struct span address, struct account *account_out);
+
+/* ---- app passwords: secrets besides the password, each for one program of the user's ---------- */
+
+#define APP_PASSWORD_NAME_OCTETS_MAX 64u
+#define APP_PASSWORDS_MAX            32u /* of one account */
+
+struct app_password {
+	char name[APP_PASSWORD_NAME_OCTETS_MAX + 1]; /* no NUL, no control */
+	bool read_only;                              /* its scope: fetch only */
+	bool no_delete;
+	int64_t created_at; /* seconds since 1970 */
+	int64_t expires_at; /* 0: never */
+	uint8_t salt[16];
+	uint8_t digest[32]; /* of salt and secret (core/auth/app_password.h) */
+};
+
+/* Those of an account, in order of name, until `each` returns other than 0, which is then returned. */
+int accounts_each_app_password(struct accounts_reader *r, struct span address,
+	int (*each)(void *ctx, const struct app_password *p), void *ctx);
+/* -ENOENT: no such account; -EEXIST: it has one of that name; -EDQUOT: it has APP_PASSWORDS_MAX. */
+int accounts_add_app_password(
+	struct accounts *a, struct span address, const struct app_password *p);
+int accounts_remove_app_password(
+	struct accounts *a, struct span address, struct span name); /* -ENOENT */
+
+/* ---- last logins ---------------------------------------------------------------------------- */
+
+struct login_note {
+	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+	char app_password[APP_PASSWORD_NAME_OCTETS_MAX + 1]; /* by which; "": by the password */
+	int64_t at;                                          /* seconds since 1970 */
+	char peer[46];                                       /* as text */
+	char protocol[8];
+};
+
+/* Keep them, in one durable transaction, so give it many.  The later one of an account counts; accounts
+ * that are not there are passed over. */
+int accounts_note_logins(struct accounts *a, const struct login_note *notes, unsigned count);
+/* The last one by any way (`app_password` empty), or by that app password.  -ENOENT: never. */
+int accounts_last_login(struct accounts_reader *r, struct span address, struct span app_password,
+	struct login_note *note_out);
+
+/* ---- and ------------------------------------------------------------------------------------ */
+
+/* 32 octets that are drawn at random once and then stay: the same for every process of this spool.
+ * With an environment opened for reading -ENOENT if there are none yet. */
+int accounts_secret(struct accounts *a, uint8_t secret_out[32]);
 
 /* Each of these is one durable transaction. */
 int accounts_add(struct accounts *a, const struct account *account);     /* -EEXIST */

@@ -1,18 +1,11 @@
 /*
  * accounts_lmdb.c - accounts in an LMDB file in the spool.
  *
- * One key for each canonical address, one value of a few dozen octets in the form below.  LMDB
+ * One key for each canonical address, one value of a few dozen octets (accounts_value.c).  LMDB
  * gives snapshots to readers without locks, and durable all-or-none transactions to one writer at a
  * time, in this process or another.
  *
- * A value, version 1 (integers little-endian):
- *     0  u8   version
- *     1  u8   flags: bit 0 enabled, bit 1 read-only; the others are 0
- *     2  u16  octets of the password hash
- *     4  u32  quota in messages
- *     8  u64  quota in octets
- *    16  u32  CRC-32C of the key and of all of the value but these four octets
- *    20  ...  the password hash
+ * Keys that begin with NUL are no accounts (accounts_lmdb.h).
  *
  * Invariants
  *   1. Octets from the file are checked before they are used: a damaged value is -EBADMSG.
@@ -26,9 +19,9 @@
  *
  * LMDB reaches its file by itself, so this file is not behind io/disk.h.
  */
+#include "storage/accounts_lmdb.h"
 #include "io/base/crc32c.h"
 #include "io/base/must.h"
-#include "storage/accounts.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -49,28 +42,10 @@
 
 /* One step of a load.  Accounts in random order touch nearly every page, and LMDB can reuse what a
  * step leaves behind only two steps later: few large steps keep the file small. */
-#define LOAD_BATCH        500000u
+#define LOAD_BATCH 500000u
 
-#define VALUE_VERSION     1u
-#define VALUE_HEAD_OCTETS 20u
-#define VALUE_OCTETS_MAX  (VALUE_HEAD_OCTETS + ACCOUNT_HASH_OCTETS_MAX)
-#define FLAG_ENABLED      0x01u
-#define FLAG_READ_ONLY    0x02u
-#define CRC_OFFSET        16u
-
-struct accounts {
-	MDB_env *env;
-	MDB_dbi dbi;
-};
-
-struct accounts_reader {
-	MDB_txn *txn; /* reset between look-ups */
-	MDB_dbi dbi;
-};
-
-/* LMDB's own codes, which are outside errno, in errno's words. */
-static int
-errno_of(int rc)
+int
+accounts_errno(int rc)
 {
 	if (rc >= 0)
 		return -rc;
@@ -97,72 +72,6 @@ errno_of(int rc)
 	}
 }
 
-static uint32_t
-value_crc(MDB_val key, const unsigned char *value, size_t octets)
-{
-	uint32_t crc = crc32c(0, key.mv_data, key.mv_size);
-
-	crc = crc32c(crc, value, CRC_OFFSET);
-	return crc32c(crc, value + VALUE_HEAD_OCTETS, octets - VALUE_HEAD_OCTETS);
-}
-
-static size_t
-value_encode(const struct account *account, MDB_val key, unsigned char to[VALUE_OCTETS_MAX])
-{
-	size_t hash_octets = strlen(account->password_hash);
-	uint16_t hash_octets_le = htole16((uint16_t)hash_octets);
-	uint32_t messages_le = htole32(account->quota_messages);
-	uint64_t octets_le = htole64(account->quota_octets);
-	uint32_t crc_le;
-
-	to[0] = VALUE_VERSION;
-	to[1] = (unsigned char)((account->enabled ? FLAG_ENABLED : 0u) |
-		(account->read_only ? FLAG_READ_ONLY : 0u));
-	memcpy(to + 2, &hash_octets_le, sizeof(hash_octets_le));
-	memcpy(to + 4, &messages_le, sizeof(messages_le));
-	memcpy(to + 8, &octets_le, sizeof(octets_le));
-	memcpy(to + VALUE_HEAD_OCTETS, account->password_hash, hash_octets);
-	crc_le = htole32(value_crc(key, to, VALUE_HEAD_OCTETS + hash_octets));
-	memcpy(to + CRC_OFFSET, &crc_le, sizeof(crc_le));
-	return VALUE_HEAD_OCTETS + hash_octets;
-}
-
-/* -EBADMSG: damage.  -EPROTONOSUPPORT: a version of a later program. */
-static int
-value_decode(MDB_val key, MDB_val value, struct account *account_out)
-{
-	const unsigned char *from = value.mv_data;
-	uint16_t hash_octets;
-	uint32_t messages, crc;
-	uint64_t octets;
-
-	if (value.mv_size < VALUE_HEAD_OCTETS || value.mv_size > VALUE_OCTETS_MAX ||
-		key.mv_size == 0 || key.mv_size > ACCOUNT_ADDRESS_OCTETS_MAX)
-		return -EBADMSG;
-	memcpy(&crc, from + CRC_OFFSET, sizeof(crc));
-	if (le32toh(crc) != value_crc(key, from, value.mv_size))
-		return -EBADMSG;
-	if (from[0] != VALUE_VERSION || (from[1] & ~(FLAG_ENABLED | FLAG_READ_ONLY)) != 0)
-		return -EPROTONOSUPPORT;
-	memcpy(&hash_octets, from + 2, sizeof(hash_octets));
-	hash_octets = le16toh(hash_octets);
-	if (VALUE_HEAD_OCTETS + (size_t)hash_octets != value.mv_size ||
-		memchr(from + VALUE_HEAD_OCTETS, '\0', hash_octets) != NULL ||
-		memchr(key.mv_data, '\0', key.mv_size) != NULL)
-		return -EBADMSG;
-	memcpy(&messages, from + 4, sizeof(messages));
-	memcpy(&octets, from + 8, sizeof(octets));
-	memcpy(account_out->address, key.mv_data, key.mv_size);
-	account_out->address[key.mv_size] = '\0';
-	memcpy(account_out->password_hash, from + VALUE_HEAD_OCTETS, hash_octets);
-	account_out->password_hash[hash_octets] = '\0';
-	account_out->enabled = (from[1] & FLAG_ENABLED) != 0;
-	account_out->read_only = (from[1] & FLAG_READ_ONLY) != 0;
-	account_out->quota_messages = le32toh(messages);
-	account_out->quota_octets = le64toh(octets);
-	return 0;
-}
-
 static bool
 is_storable(const struct account *account)
 {
@@ -170,13 +79,11 @@ is_storable(const struct account *account)
 	size_t hash = strnlen(account->password_hash, sizeof(account->password_hash));
 
 	return address > 0 && address <= ACCOUNT_ADDRESS_OCTETS_MAX &&
-		hash <= ACCOUNT_HASH_OCTETS_MAX;
-}
-
-static MDB_val
-key_of(struct span address)
-{
-	return (MDB_val){ .mv_size = address.length, .mv_data = (void *)address.at };
+		hash <= ACCOUNT_HASH_OCTETS_MAX &&
+		strnlen(account->networks, sizeof(account->networks)) <= ACCOUNT_TEXT_OCTETS_MAX &&
+		strnlen(account->maildrop, sizeof(account->maildrop)) <=
+		ACCOUNT_ADDRESS_OCTETS_MAX &&
+		strnlen(account->backend, sizeof(account->backend)) <= ACCOUNT_TEXT_OCTETS_MAX;
 }
 
 /* A file that was just made must not vanish with the power. */
@@ -206,13 +113,13 @@ open_database(struct accounts *a)
 	int rc = mdb_txn_begin(a->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
-		return errno_of(rc);
+		return accounts_errno(rc);
 	rc = mdb_dbi_open(txn, NULL, 0, &a->dbi);
 	if (rc != 0) {
 		mdb_txn_abort(txn);
-		return errno_of(rc);
+		return accounts_errno(rc);
 	}
-	return errno_of(mdb_txn_commit(txn));
+	return accounts_errno(mdb_txn_commit(txn));
 }
 
 /* A file cut short would kill the process (SIGBUS) at the first touch of a missing page. */
@@ -227,11 +134,11 @@ check_length(const struct accounts *a)
 
 	rc = mdb_txn_begin(a->env, NULL, MDB_RDONLY, &txn);
 	if (rc != 0)
-		return errno_of(rc);
+		return accounts_errno(rc);
 	rc = mdb_stat(txn, a->dbi, &st);
 	mdb_txn_abort(txn);
 	if (rc != 0)
-		return errno_of(rc);
+		return accounts_errno(rc);
 	if (mdb_env_get_fd(a->env, &fd) != 0 || fstat(fd, &file) != 0)
 		return -EIO;
 	pages = META_PAGES + st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
@@ -242,8 +149,13 @@ static int
 open_environment(struct accounts *a, const char *path, enum accounts_mode mode)
 {
 	unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (mode == ACCOUNTS_READ ? MDB_RDONLY : 0u);
+	struct stat file;
 	int dead;
-	int rc = mdb_env_set_mapsize(a->env, MAP_OCTETS);
+	int rc;
+
+	if (mode == ACCOUNTS_SERVE && stat(path, &file) != 0) /* it would be made */
+		return -errno;
+	rc = mdb_env_set_mapsize(a->env, MAP_OCTETS);
 
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(a->env, READERS_MAX);
@@ -251,7 +163,7 @@ open_environment(struct accounts *a, const char *path, enum accounts_mode mode)
 		rc = mdb_env_open(a->env, path, flags, FILE_MODE);
 	if (rc == 0) /* slots of readers that were killed: they would keep old pages for ever */
 		rc = mdb_reader_check(a->env, &dead);
-	return errno_of(rc);
+	return accounts_errno(rc);
 }
 
 int
@@ -262,7 +174,8 @@ accounts_open(const char *path, enum accounts_mode mode, struct accounts **accou
 
 	if (a == NULL)
 		return -ENOMEM;
-	error = errno_of(mdb_env_create(&a->env));
+	a->reads_only = mode == ACCOUNTS_READ;
+	error = accounts_errno(mdb_env_create(&a->env));
 	if (error != 0) {
 		free(a);
 		return error;
@@ -301,7 +214,7 @@ accounts_reader_open(struct accounts *a, struct accounts_reader **reader_out)
 	rc = mdb_txn_begin(a->env, NULL, MDB_RDONLY, &r->txn);
 	if (rc != 0) {
 		free(r);
-		return errno_of(rc);
+		return accounts_errno(rc);
 	}
 	mdb_txn_reset(r->txn);
 	*reader_out = r;
@@ -318,7 +231,7 @@ accounts_reader_close(struct accounts_reader *r)
 int
 accounts_find(struct accounts_reader *r, struct span address, struct account *account_out)
 {
-	MDB_val key = key_of(address);
+	MDB_val key = accounts_key(address);
 	MDB_val value;
 	int error;
 
@@ -326,9 +239,9 @@ accounts_find(struct accounts_reader *r, struct span address, struct account *ac
 		return -ENOENT;
 	if (mdb_txn_renew(r->txn) != 0)
 		return -EIO; /* whatever it was, it must not read as "no such account" */
-	error = errno_of(mdb_get(r->txn, r->dbi, &key, &value));
+	error = accounts_errno(mdb_get(r->txn, r->dbi, &key, &value));
 	if (error == 0)
-		error = value_decode(key, value, account_out);
+		error = account_value_decode(key, value, account_out);
 	mdb_txn_reset(r->txn);
 	return error;
 }
@@ -337,22 +250,25 @@ accounts_find(struct accounts_reader *r, struct span address, struct account *ac
 static int
 put(const struct accounts *a, MDB_txn *txn, const struct account *account, unsigned flags)
 {
-	unsigned char octets[VALUE_OCTETS_MAX];
+	unsigned char octets[ACCOUNT_VALUE_OCTETS_MAX];
 	MDB_val key, value = { .mv_data = octets };
+	struct account stored;
 
 	if (!is_storable(account))
 		return -EINVAL;
-	key = key_of(span_of_string(account->address));
-	value.mv_size = value_encode(account, key, octets);
-	return errno_of(mdb_put(txn, a->dbi, &key, &value, flags));
+	key = accounts_key(span_of_string(account->address));
+	stored = *account;
+	stored.has_app_passwords =
+		accounts_have_app_password(txn, a->dbi, span_of_string(account->address));
+	value.mv_size = account_value_encode(&stored, key, octets);
+	return accounts_errno(mdb_put(txn, a->dbi, &key, &value, flags));
 }
 
-/* Ends `txn`: durably when `error` is 0, without a trace otherwise. */
-static int
-end_transaction(MDB_txn *txn, int error)
+int
+accounts_end(MDB_txn *txn, int error)
 {
 	if (error == 0)
-		return errno_of(mdb_txn_commit(txn));
+		return accounts_errno(mdb_txn_commit(txn));
 	mdb_txn_abort(txn);
 	return error;
 }
@@ -361,11 +277,11 @@ int
 accounts_add(struct accounts *a, const struct account *account)
 {
 	MDB_txn *txn;
-	int error = errno_of(mdb_txn_begin(a->env, NULL, 0, &txn));
+	int error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 
 	if (error != 0)
 		return error;
-	return end_transaction(txn, put(a, txn, account, MDB_NOOVERWRITE));
+	return accounts_end(txn, put(a, txn, account, MDB_NOOVERWRITE));
 }
 
 int
@@ -377,29 +293,32 @@ accounts_replace(struct accounts *a, const struct account *account)
 
 	if (!is_storable(account))
 		return -EINVAL;
-	error = errno_of(mdb_txn_begin(a->env, NULL, 0, &txn));
+	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 	if (error != 0)
 		return error;
-	key = key_of(span_of_string(account->address));
-	error = errno_of(mdb_get(txn, a->dbi, &key, &value));
+	key = accounts_key(span_of_string(account->address));
+	error = accounts_errno(mdb_get(txn, a->dbi, &key, &value));
 	if (error == 0)
 		error = put(a, txn, account, 0);
-	return end_transaction(txn, error);
+	return accounts_end(txn, error);
 }
 
 int
 accounts_remove(struct accounts *a, struct span address)
 {
-	MDB_val key = key_of(address);
+	MDB_val key = accounts_key(address);
 	MDB_txn *txn;
 	int error;
 
 	if (address.length == 0 || address.length > ACCOUNT_ADDRESS_OCTETS_MAX)
 		return -ENOENT;
-	error = errno_of(mdb_txn_begin(a->env, NULL, 0, &txn));
+	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 	if (error != 0)
 		return error;
-	return end_transaction(txn, errno_of(mdb_del(txn, a->dbi, &key, NULL)));
+	error = accounts_errno(mdb_del(txn, a->dbi, &key, NULL));
+	if (error == 0)
+		error = accounts_forget_more(txn, a->dbi, address);
+	return accounts_end(txn, error);
 }
 
 int
@@ -409,11 +328,11 @@ accounts_each(struct accounts *a, int (*each)(void *ctx, const struct account *a
 	MDB_cursor *cursor;
 	MDB_val key, value;
 	MDB_txn *txn;
-	int error = errno_of(mdb_txn_begin(a->env, NULL, MDB_RDONLY, &txn));
+	int error = accounts_errno(mdb_txn_begin(a->env, NULL, MDB_RDONLY, &txn));
 
 	if (error != 0)
 		return error;
-	error = errno_of(mdb_cursor_open(txn, a->dbi, &cursor));
+	error = accounts_errno(mdb_cursor_open(txn, a->dbi, &cursor));
 	if (error != 0) {
 		mdb_txn_abort(txn);
 		return error;
@@ -423,7 +342,9 @@ accounts_each(struct accounts *a, int (*each)(void *ctx, const struct account *a
 
 		if (rc == MDB_NOTFOUND)
 			break;
-		error = rc != 0 ? errno_of(rc) : value_decode(key, value, &account);
+		if (rc == 0 && key.mv_size > 0 && *(const char *)key.mv_data == '\0')
+			continue;
+		error = rc != 0 ? accounts_errno(rc) : account_value_decode(key, value, &account);
 		if (error == 0)
 			error = each(ctx, &account);
 		if (error != 0)
@@ -444,7 +365,7 @@ load_batch(struct accounts *a, int (*next)(void *ctx, struct account *account_ou
 	unsigned count = 0;
 	MDB_txn *txn;
 	int result = 1;
-	int error = errno_of(mdb_txn_begin(a->env, NULL, 0, &txn));
+	int error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 
 	if (error != 0)
 		return error;
@@ -452,7 +373,7 @@ load_batch(struct accounts *a, int (*next)(void *ctx, struct account *account_ou
 		error = put(a, txn, &account, 0);
 		count++;
 	}
-	error = end_transaction(txn, error);
+	error = accounts_end(txn, error);
 	if (error != 0)
 		return error;
 	*loaded_out += count;
