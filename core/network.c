@@ -73,6 +73,27 @@ network_holds(const struct network *n, const struct sockaddr_storage *peer)
 }
 
 bool
+network_text_holds(const char *networks, const struct sockaddr_storage *peer)
+{
+	char one[64];
+
+	for (networks += strspn(networks, " "); *networks != '\0';
+		networks += strspn(networks, " ")) {
+		size_t length = strcspn(networks, " ");
+		struct network network;
+
+		if (length < sizeof(one)) {
+			memcpy(one, networks, length);
+			one[length] = '\0';
+			if (network_read(one, &network) == NULL && network_holds(&network, peer))
+				return true;
+		}
+		networks += length;
+	}
+	return false;
+}
+
+bool
 network_is_loopback(const struct sockaddr_storage *address)
 {
 	static const struct network four = { AF_INET, 8, { 127 } };

@@ -154,7 +154,10 @@ open_accounts(struct server *server)
 
 	if (path != NULL) {
 		snprintf(path, size, "%s/%s", settings->spool, ACCOUNTS_FILE);
-		error = accounts_open(path, ACCOUNTS_READ, &server->common.accounts);
+		error = accounts_open(path, ACCOUNTS_SERVE, &server->common.accounts);
+		server->common.keeps_last_logins = error == 0 && settings->last_login;
+		if (error == -EACCES || error == -EROFS) /* it can be read all the same */
+			error = accounts_open(path, ACCOUNTS_READ, &server->common.accounts);
 		free(path);
 	}
 	if (error == 0)
@@ -232,7 +235,7 @@ open_shared(struct server *server)
 		accounts_close(c->accounts);
 		goto fail_spool;
 	}
-	error = server_auth_open(settings, why, &server->login_policy);
+	error = server_auth_open(settings, c->accounts, why, &server->login_policy);
 	if (error != 0)
 		goto fail_accounts;
 	c->login_policy = server->login_policy;

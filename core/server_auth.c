@@ -38,9 +38,20 @@ add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 static struct source lmdb_source = { .name = "lmdb" };
 static struct source *const sources[] = { &lmdb_source };
 
+/* The spool's, so that it outlives a restart; where it cannot be kept, one for as long as we live. */
+static int
+take_secret(struct accounts *accounts, uint8_t secret_out[32])
+{
+	int error = accounts_secret(accounts, secret_out);
+
+	if (error != -ENOENT)
+		return error;
+	return getrandom(secret_out, 32, 0) == 32 ? 0 : -EIO;
+}
+
 int
-server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
-	struct login_policy **policy_out)
+server_auth_open(const struct settings *settings, struct accounts *accounts,
+	char why[SERVER_AUTH_WHY_OCTETS], struct login_policy **policy_out)
 {
 	struct login_policy *policy = calloc(1, sizeof(*policy));
 	int error;
@@ -56,10 +67,8 @@ server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTET
 	error = add_masters(settings, why, policy);
 	if (error == 0)
 		error = password_make_dummy(settings->password_scheme, policy->dummy_hash);
-	if (error == 0 &&
-		getrandom(policy->dummy_secret, sizeof(policy->dummy_secret), 0) !=
-			(ssize_t)sizeof(policy->dummy_secret))
-		error = -EIO;
+	if (error == 0)
+		error = take_secret(accounts, policy->dummy_secret);
 	if (error != 0) {
 		server_auth_close(policy);
 		return error;

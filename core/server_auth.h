@@ -10,8 +10,8 @@
 #define SERVER_AUTH_WHY_OCTETS 512u
 
 /* 0, or a negative errno and one line for the operator in `why`. */
-int server_auth_open(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
-	struct login_policy **policy_out);
+int server_auth_open(const struct settings *settings, struct accounts *accounts,
+	char why[SERVER_AUTH_WHY_OCTETS], struct login_policy **policy_out);
 void server_auth_close(struct login_policy *policy);
 
 #endif

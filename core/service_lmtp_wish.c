@@ -131,8 +131,9 @@ find_account(struct lmtp_service *p, struct account *account_out)
 		return LMTP_VERDICT_UNKNOWN;
 	if (p->job_error != 0)
 		return LMTP_VERDICT_UNAVAILABLE;
-	memcpy(address, canonical, sizeof(canonical));
-	return account_out->enabled ? LMTP_VERDICT_GOOD : LMTP_VERDICT_DISABLED;
+	strcpy(address, account_out->maildrop[0] != '\0' ? account_out->maildrop : canonical);
+	return account_out->enabled && !account_out->read_only ? LMTP_VERDICT_GOOD
+							       : LMTP_VERDICT_DISABLED;
 }
 
 static int

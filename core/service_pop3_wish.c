@@ -6,6 +6,7 @@
  */
 #include "core/service_pop3_wish.h"
 
+#include "io/base/clock.h"
 #include "io/base/log.h"
 #include "storage/claim.h"
 #include "storage/content.h"
@@ -147,6 +148,24 @@ log_login(const struct pop3_service *p, const struct login_request *login)
 	}
 }
 
+static void
+note_login(const struct pop3_service *p, const struct login_request *login)
+{
+	struct login_note *note;
+	char peer[INET6_ADDRSTRLEN];
+
+	if (p->service.shard->last_logins == NULL)
+		return;
+	note = last_logins_note(p->service.shard->last_logins);
+	if (note == NULL)
+		return;
+	strcpy(note->address, login->account.address);
+	strcpy(note->app_password, login->app_password);
+	strcpy(note->protocol, "pop3");
+	strcpy(note->peer, service_peer(&p->service, peer));
+	note->at = clock_calendar_us() / 1000000;
+}
+
 /* The session hears the answer; the request stays while its maildrop is being opened. */
 static enum pop3_next
 tell_answer(struct pop3_service *p)
@@ -155,7 +174,10 @@ tell_answer(struct pop3_service *p)
 	enum pop3_next next;
 
 	log_login(p, login);
-	count_add(&p->service.shard->counts.logins[login->answer.verdict], 1);
+	if (login->question.kind != LOGIN_KEYS)
+		count_add(&p->service.shard->counts.logins[login->answer.verdict], 1);
+	if (login->answer.verdict == LOGIN_GOOD && login->question.kind != LOGIN_KEYS)
+		note_login(p, login);
 	next = pop3_session_answered(&p->session, &login->answer);
 	line_reader_allow_long(&p->service.lines, pop3_session_long_word(&p->session));
 	authenticate_forget(login);
@@ -208,6 +230,8 @@ wish_verify(struct pop3_service *p, int *next_out)
 		*next_out = (int)pop3_session_answered(&p->session, &no_memory);
 		return true;
 	}
+	question.peer.family = p->service.peer_family;
+	memcpy(question.peer.address, p->service.peer_address, sizeof(question.peer.address));
 	if (!authenticate_begin(&shard->authenticator, &question, shard->loop.now_ms, &w->login) &&
 		send_to_workers(p))
 		return false;
@@ -217,10 +241,19 @@ wish_verify(struct pop3_service *p, int *next_out)
 
 /* ---- OPEN ---------------------------------------------------------------------------------- */
 
+/* The address whose maildrop it is. */
+static const char *
+maildrop_address(const struct wish *w)
+{
+	const struct account *account = &w->login.account;
+
+	return account->maildrop[0] != '\0' ? account->maildrop : account->address;
+}
+
 static int
 open_maildrop(struct wish *w, const struct disk *disk)
 {
-	const char *address = w->login.account.address;
+	const char *address = maildrop_address(w);
 	int error = 0;
 
 	w->open.claim_fd = -1;
@@ -238,8 +271,7 @@ static enum pop3_next
 tell_opened(struct pop3_service *p, int error)
 {
 	if (error != 0 && error != -EBUSY)
-		log_event(EVENT_MAILDROP_UNAVAILABLE,
-			kv_str("address", p->wish->login.account.address),
+		log_event(EVENT_MAILDROP_UNAVAILABLE, kv_str("address", maildrop_address(p->wish)),
 			kv_str("error", strerror(-error)));
 	wish_forget(p);
 	if (error != 0)
@@ -291,8 +323,7 @@ wish_open(struct pop3_service *p, int *next_out)
 
 	must(w != NULL);
 	if (p->service.shard->common->settings->session_policy == SESSION_POLICY_SHARED)
-		p->hold =
-			maildrop_cache_find(&p->service.shard->maildrops, w->login.account.address);
+		p->hold = maildrop_cache_find(&p->service.shard->maildrops, maildrop_address(w));
 	if (p->hold != NULL) {
 		*next_out = (int)tell_opened(p, 0);
 		return true;

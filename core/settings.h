@@ -108,6 +108,7 @@ struct settings {
 	const char *password_scheme;  /* for new hashes: yescrypt, scram-sha-256, ... */
 	const char *sasl_mechanisms;  /* offered by AUTH, as sasl_mechanisms_read() takes them */
 	bool apop;
+	bool last_login; /* keep when and from where an account logged in */
 	struct settings_texts master_users;
 	unsigned auth_workers; /* "auto" is resolved by settings_load() */
 	unsigned auth_queue;   /* logins that may wait for a worker, beyond them [SYS/TEMP] */

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define HOUSEKEEPING_MS     1000u
+#define LAST_LOGINS_S       5u /* between two writes of them */
 #define TROUBLE_INTERVAL_MS 10000u
 
 static const struct log_kind EVENT_GUEST_TURNED_AWAY = { "guest_turned_away", LOG_WARNING };
@@ -126,9 +127,11 @@ troubled(struct listener *l, int error)
 /* ---- time ---------------------------------------------------------------------------------- */
 
 static bool
-is_done(const struct shard *s)
+is_done(struct shard *s)
 {
-	return s->drain_deadline_ms != 0 && list_is_empty(&s->sessions) && s->jobs_away == 0;
+	if (s->drain_deadline_ms == 0 || !list_is_empty(&s->sessions) || s->jobs_away != 0)
+		return false;
+	return s->last_logins == NULL || last_logins_write(s->last_logins);
 }
 
 static void
@@ -156,6 +159,8 @@ housekeeping_fired(struct timer *t)
 	struct shard *s = container_of(t, struct shard, housekeeping);
 
 	maildrop_cache_sweep(&s->maildrops, s->loop.now_ms);
+	if (s->last_logins != NULL && ++s->seconds % LAST_LOGINS_S == 0)
+		last_logins_write(s->last_logins);
 	if (s->drain_deadline_ms != 0 && s->loop.now_ms >= s->drain_deadline_ms)
 		drain_sessions(s, true);
 	timer_arm(&s->loop.timers, t, s->loop.now_ms + HOUSEKEEPING_MS);
@@ -349,11 +354,16 @@ shard_open(struct shard *s, const char **what_out)
 	error = open_authenticator(s);
 	if (error != 0)
 		goto fail_home;
+	if (s->common->keeps_last_logins)
+		error = last_logins_open(s->common->accounts, s->common->disk_workers, s->home,
+			&s->jobs_away, &s->last_logins);
+	if (error != 0)
+		goto fail_authenticator;
 	s->disk = s->common->disk;
 	s->disk.waits = false;
 	error = maildrop_cache_open(&s->maildrops, &s->disk, s->common->settings->maildrop_cache);
 	if (error != 0)
-		goto fail_authenticator;
+		goto fail_last_logins;
 	*what_out = "tls";
 	error = open_tls(s);
 	if (error != 0)
@@ -369,6 +379,8 @@ shard_open(struct shard *s, const char **what_out)
 
 fail_maildrops:
 	maildrop_cache_close(&s->maildrops);
+fail_last_logins:
+	last_logins_close(s->last_logins);
 fail_authenticator:
 	close_authenticator(s);
 fail_home:
@@ -387,6 +399,7 @@ shard_close(struct shard *s)
 	close_slabs(s);
 	close_tls(s);
 	maildrop_cache_close(&s->maildrops);
+	last_logins_close(s->last_logins);
 	close_authenticator(s);
 	loop_close(&s->loop);
 	offload_home_close(s->home); /* its bell was being read by the ring until now */

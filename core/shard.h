@@ -10,6 +10,7 @@
 #include "core/auth/authenticate.h"
 #include "core/counts.h"
 #include "core/guests.h"
+#include "core/last_logins.h"
 #include "core/line.h"
 #include "core/lmtp/session.h"
 #include "core/pop3/session.h"
@@ -39,6 +40,7 @@ struct shard_common {
 	struct disk disk; /* waits */
 	struct maildrop_options maildrop_options;
 	const struct login_policy *login_policy;
+	bool keeps_last_logins;
 	struct tls_options tls_options;
 	struct tls_credentials *credentials; /* at the start; NULL: no listener speaks TLS */
 };
@@ -70,6 +72,7 @@ struct shard {
 	struct disk disk; /* does not wait */
 	struct tls_context tls;
 	struct maildrop_cache maildrops;
+	struct last_logins *last_logins; /* NULL: they are not kept */
 	struct slab services[PROTOCOLS];
 	struct slab wishes;
 	struct slab recipients; /* of mail that comes in */
@@ -81,6 +84,7 @@ struct shard {
 	struct slab inputs;     /* input that waits */
 	struct list sessions;   /* struct service */
 	struct timer housekeeping;
+	uint32_t seconds;           /* that housekeeping has seen */
 	uint64_t drain_deadline_ms; /* 0: not draining */
 	uint32_t jobs_away;         /* with workers */
 	uint64_t sessions_served;

@@ -6,13 +6,16 @@
  */
 #include "core/auth/authenticate.h"
 
+#include "core/auth/app_password.h"
 #include "core/auth/scram.h"
+#include "core/network.h"
 #include "io/base/clock.h"
 
 /* wolfSSL's options must come before all of its headers. */
 #include <wolfssl/options.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <wolfssl/wolfcrypt/md5.h>
@@ -25,7 +28,8 @@ static bool
 answer_good(struct login_request *r)
 {
 	r->answer.verdict = LOGIN_GOOD;
-	r->answer.may_not_delete = r->account.read_only;
+	r->answer.may_not_delete =
+		r->may_not_delete || r->account.read_only || r->account.no_delete;
 	return true;
 }
 
@@ -181,6 +185,35 @@ remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
 	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
 }
 
+struct app_search {
+	struct login_request *request;
+	int64_t now;
+};
+
+static int
+try_app_password(void *ctx, const struct app_password *p)
+{
+	const struct app_search *search = ctx;
+	struct login_request *r = search->request;
+
+	if ((p->expires_at != 0 && p->expires_at <= search->now) ||
+		!app_password_fits(p, secret_of(r)))
+		return 0;
+	strcpy(r->app_password, p->name);
+	r->may_not_delete = p->read_only || p->no_delete;
+	return 1;
+}
+
+/* They are random and long, so a look at all of them is cheaper than one hash and tells nothing. */
+static bool
+fits_app_password(struct authenticator *a, struct login_request *r)
+{
+	struct app_search search = { r, clock_calendar_us() / 1000000 };
+
+	return accounts_each_app_password(a->accounts, span_of_string(r->account.address),
+		       try_app_password, &search) == 1;
+}
+
 static bool
 begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
@@ -192,6 +225,8 @@ begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r
 	}
 	memcpy(r->secret, secret.at, secret.length);
 	r->secret_octets = (uint32_t)secret.length;
+	if (r->is_known && r->account.has_app_passwords && fits_app_password(a, r))
+		return conclude(a, now_ms, r);
 	if (r->is_known && remembers(a, r, now_ms))
 		return conclude(a, now_ms, r);
 	r->asked_ms = now_ms;
@@ -314,6 +349,21 @@ begin_kind(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 	return answer_bad(r, "no_tokens_here");
 }
 
+/* An account may be bound to networks. */
+static bool
+may_come_from(const struct account *account, const struct login_peer *peer)
+{
+	struct sockaddr_storage address = { .ss_family = peer->family };
+
+	if (account->networks[0] == '\0')
+		return true;
+	if (peer->family == AF_INET6)
+		memcpy(&((struct sockaddr_in6 *)&address)->sin6_addr, peer->address, 16);
+	else
+		memcpy(&((struct sockaddr_in *)&address)->sin_addr, peer->address, 4);
+	return network_text_holds(account->networks, &address);
+}
+
 /* The sources have said what they know of r->address. */
 static bool
 arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int error)
@@ -325,6 +375,10 @@ arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int er
 		pretend(r, "unknown_account");
 	else if (!r->is_known)
 		r->why = "disabled";
+	else if (!may_come_from(&r->account, &r->question.peer)) {
+		r->is_known = false;
+		r->why = "not_from_here";
+	}
 	if (r->finds_other)
 		return r->is_known ? answer_good(r) : answer_bad(r, r->why);
 	return begin_kind(a, now_ms, r);
@@ -342,6 +396,8 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 	r->is_right = false;
 	r->has_proof = false;
 	r->finds_other = false;
+	r->may_not_delete = false;
+	r->app_password[0] = '\0';
 	r->must_find = false;
 	return find_account(a, question->name, now_ms, r);
 }

@@ -45,6 +45,8 @@ struct login_request {
 	struct login_answer answer;
 	struct account account; /* who proves; of a good answer: whose maildrop it is */
 	const char *why;        /* of a bad answer, for the log */
+	char app_password[APP_PASSWORD_NAME_OCTETS_MAX + 1]; /* which fits; "": none */
+	bool may_not_delete;                                 /* by its scope */
 	char secret[PASSWORD_SECRET_OCTETS_MAX + 1];
 	uint32_t secret_octets;
 	struct scram_keys keys;

@@ -19,6 +19,12 @@ enum login_kind {
 	LOGIN_KEYS,      /* not a login yet: which SCRAM keys has `name`? */
 };
 
+/* Where a client is. */
+struct login_peer {
+	uint8_t family; /* AF_INET, AF_INET6, AF_UNIX */
+	uint8_t address[16];
+};
+
 /* Spans are borrowed until the answer. */
 struct login_question {
 	enum login_kind kind;
@@ -28,6 +34,7 @@ struct login_question {
 	struct span secret;
 	struct span stamp;        /* LOGIN_APOP: "<...@...>" */
 	enum sasl_mechanism sasl; /* LOGIN_KEYS: of which mechanism */
+	struct login_peer peer;   /* a session does not know it: its service sets it */
 };
 
 enum login_verdict {

@@ -8,6 +8,8 @@
 #include "core/auth/password.h"
 #include "core/ctl/ask_secret.h"
 #include "core/ctl/user.h"
+#include "core/network.h"
+#include "io/base/clock.h"
 #include "io/base/must.h"
 
 #include <errno.h>
@@ -15,6 +17,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
+#include <time.h>
 
 int
 user_take_hash(const char *text, struct account *account_out)
@@ -65,6 +68,14 @@ take_options(const struct user_request *r, struct account *account)
 		account->read_only = (r->given & USER_READ_ONLY) != 0;
 	if (r->given & (USER_DISABLED | USER_ENABLED))
 		account->enabled = (r->given & USER_ENABLED) != 0;
+	if (r->given & (USER_NO_DELETE | USER_MAY_DELETE))
+		account->no_delete = (r->given & USER_NO_DELETE) != 0;
+	if (r->given & USER_NETWORKS)
+		snprintf(account->networks, sizeof(account->networks), "%s", r->networks);
+	if (r->given & USER_MAILDROP)
+		strcpy(account->maildrop, r->maildrop);
+	if (r->given & USER_BACKEND)
+		snprintf(account->backend, sizeof(account->backend), "%s", r->backend);
 	if (r->given & USER_QUOTA_OCTETS)
 		account->quota_octets = r->quota_octets;
 	if (r->given & USER_QUOTA_MESSAGES)
@@ -92,9 +103,8 @@ take_quota(const char *text, uint64_t none, uint64_t *quota_out)
 	return true;
 }
 
-/* What accounts.h answered about one address. */
-static int
-tell(int error, const char *address)
+int
+user_tell(int error, const char *address)
 {
 	if (error == 0)
 		return EX_OK;
@@ -134,7 +144,7 @@ user_add(struct user_request *r)
 	if (code != EX_OK)
 		return code;
 	take_options(r, &account);
-	code = tell(accounts_add(a, &account), account.address);
+	code = user_tell(accounts_add(a, &account), account.address);
 	accounts_close(a);
 	return code;
 }
@@ -153,12 +163,12 @@ change_account(struct user_request *r,
 		code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code != EX_OK)
 		return code;
-	code = tell(find_account(a, address, &account), address);
+	code = user_tell(find_account(a, address, &account), address);
 	if (code == EX_OK && change != NULL)
 		code = change(r, &account);
 	if (code == EX_OK) {
 		take_options(r, &account);
-		code = tell(accounts_replace(a, &account), address);
+		code = user_tell(accounts_replace(a, &account), address);
 	}
 	accounts_close(a);
 	return code;
@@ -197,7 +207,7 @@ user_del(struct user_request *r)
 		if (mail_error != 0 && mail_error != -ENOENT)
 			return ctl_errno(mail_error, "mail of %s", address);
 	}
-	return tell(error, address);
+	return user_tell(error, address);
 }
 
 /* null: the default; 0: no limit. */
@@ -209,17 +219,26 @@ json_quota(uint64_t quota, uint64_t none)
 	return json_integer(quota == none ? 0 : (json_int_t)quota);
 }
 
+/* `note` NULL: the last login is not told. */
 static int
-print_json(const struct account *account)
+print_json(const struct account *account, const struct login_note *note)
 {
-	json_t *object = json_pack("{s:s, s:b, s:b, s:o, s:o, s:s}", "address", account->address,
-		"enabled", account->enabled, "read_only", account->read_only, "quota_octets",
+	json_t *object = json_pack("{s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:o, s:o, s:s}", "address",
+		account->address, "enabled", account->enabled, "read_only", account->read_only,
+		"no_delete", account->no_delete, "networks", account->networks, "maildrop",
+		account->maildrop, "backend", account->backend, "quota_octets",
 		json_quota(account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE), "quota_messages",
 		json_quota(account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE), "password_scheme",
 		password_scheme_name(account->password_hash));
 
 	if (object == NULL)
 		return -ENOMEM;
+	if (note != NULL && note->at == 0)
+		json_object_set_new(object, "last_login", json_null());
+	else if (note != NULL)
+		json_object_set_new(object, "last_login",
+			json_pack("{s:I, s:s, s:s}", "at", (json_int_t)note->at, "from", note->peer,
+				"protocol", note->protocol));
 	json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	putchar('\n');
 	json_decref(object);
@@ -230,7 +249,7 @@ static int
 print_json_line(void *ctx, const struct account *account)
 {
 	(void)ctx;
-	return print_json(account);
+	return print_json(account, NULL);
 }
 
 static int
@@ -269,16 +288,56 @@ print_text(const struct account *account)
 {
 	printf("address: %s\nenabled: %s\nread-only: %s\n", account->address,
 		account->enabled ? "yes" : "no", account->read_only ? "yes" : "no");
+	printf("no-delete: %s\nnetworks: %s\nmaildrop: %s\nbackend: %s\n",
+		account->no_delete ? "yes" : "no",
+		account->networks[0] != '\0' ? account->networks : "any",
+		account->maildrop[0] != '\0' ? account->maildrop : "its own",
+		account->backend[0] != '\0' ? account->backend : "this host");
 	print_quota("quota-octets", account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE);
 	print_quota("quota-messages", account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE);
 	printf("password: %s\n", password_scheme_name(account->password_hash));
+}
+
+/* The account and its last login, note_out->at 0 if there was none. */
+static int
+find_with_last_login(struct accounts *a, const char *address, struct account *account_out,
+	struct login_note *note_out)
+{
+	struct accounts_reader *reader;
+	int error = accounts_reader_open(a, &reader);
+
+	if (error != 0)
+		return error;
+	*note_out = (struct login_note){ .at = 0 };
+	error = accounts_find(reader, span_of_string(address), account_out);
+	if (error == 0)
+		error = accounts_last_login(
+			reader, span_of_string(address), span_of("", 0), note_out);
+	accounts_reader_close(reader);
+	return error == -ENOENT && account_out->address[0] != '\0' ? 0 : error;
+}
+
+static void
+print_last_login(const struct login_note *note)
+{
+	time_t at = (time_t)note->at;
+	char text[32] = "";
+	struct tm tm;
+
+	if (note->at != 0 && gmtime_r(&at, &tm) != NULL)
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (text[0] == '\0')
+		printf("last-login: never\n");
+	else
+		printf("last-login: %s from %s by %s\n", text, note->peer, note->protocol);
 }
 
 static int
 user_show(struct user_request *r)
 {
 	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-	struct account account;
+	struct account account = { .enabled = false };
+	struct login_note note;
 	struct accounts *a;
 	int code = ctl_address(r->ctl, r->argument, address);
 
@@ -286,19 +345,21 @@ user_show(struct user_request *r)
 		code = ctl_open_accounts(r->ctl, ACCOUNTS_READ, &a);
 	if (code != EX_OK)
 		return code;
-	code = tell(find_account(a, address, &account), address);
+	code = user_tell(find_with_last_login(a, address, &account, &note), address);
 	accounts_close(a);
 	if (code != EX_OK)
 		return code;
 	if (r->json)
-		return print_json(&account) == 0 ? EX_OK : EX_TEMPFAIL;
+		return print_json(&account, &note) == 0 ? EX_OK : EX_TEMPFAIL;
 	print_text(&account);
+	print_last_login(&note);
 	return EX_OK;
 }
 
 #define ACCOUNT_OPTIONS                                                                            \
 	(USER_READ_ONLY | USER_READ_WRITE | USER_DISABLED | USER_ENABLED | USER_QUOTA_OCTETS |     \
-		USER_QUOTA_MESSAGES)
+		USER_QUOTA_MESSAGES | USER_NO_DELETE | USER_MAY_DELETE | USER_NETWORKS |           \
+		USER_MAILDROP | USER_BACKEND)
 
 static const struct form {
 	const char *name;
@@ -315,6 +376,12 @@ static const struct form {
 	{ "load", user_load, USER_JSON, 1 },
 };
 
+static const struct form app_forms[] = {
+	{ "add", user_app_add, USER_READ_ONLY | USER_NO_DELETE | USER_EXPIRES | USER_JSON, 2 },
+	{ "list", user_app_list, USER_JSON, 1 },
+	{ "revoke", user_app_revoke, 0, 2 },
+};
+
 static const struct option options[] = {
 	{ "json", no_argument, NULL, USER_JSON },
 	{ "password-hash", required_argument, NULL, USER_PASSWORD_HASH },
@@ -325,40 +392,128 @@ static const struct option options[] = {
 	{ "quota-octets", required_argument, NULL, USER_QUOTA_OCTETS },
 	{ "quota-messages", required_argument, NULL, USER_QUOTA_MESSAGES },
 	{ "mail", no_argument, NULL, USER_MAIL },
+	{ "no-delete", no_argument, NULL, USER_NO_DELETE },
+	{ "may-delete", no_argument, NULL, USER_MAY_DELETE },
+	{ "networks", required_argument, NULL, USER_NETWORKS },
+	{ "maildrop", required_argument, NULL, USER_MAILDROP },
+	{ "backend", required_argument, NULL, USER_BACKEND },
+	{ "expires", required_argument, NULL, USER_EXPIRES },
 	{ 0 },
 };
 
-/* The value of one option into `r`; false: it is not what the option wants. */
-static bool
+/* Networks with blanks between them. */
+static const char *
+fault_of_networks(const char *text)
+{
+	struct network network;
+	char one[64];
+
+	if (strlen(text) > ACCOUNT_TEXT_OCTETS_MAX)
+		return "too many networks: 255 octets are there for them";
+	for (text += strspn(text, " "); *text != '\0'; text += strspn(text, " ")) {
+		size_t length = strcspn(text, " ");
+
+		if (length >= sizeof(one))
+			return "no network";
+		memcpy(one, text, length);
+		one[length] = '\0';
+		if (network_read(one, &network) != NULL)
+			return "no network: write 192.0.2.0/24 or 2001:db8::/32, with blanks between them";
+		text += length;
+	}
+	return NULL;
+}
+
+static const char *
+fault_of_host(const char *text)
+{
+	if (strlen(text) > ACCOUNT_TEXT_OCTETS_MAX)
+		return "a host name of more than 255 octets";
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text <= ' ' || *text == 0x7f)
+			return "no host name";
+	}
+	return NULL;
+}
+
+/* "30d", "12h", or seconds. */
+static const char *
+take_expiry(const char *text, int64_t *expires_at_out)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+	struct span number = span_of_string(text);
+	int64_t factor = 1;
+	uint64_t count;
+
+	for (size_t i = 0; i < array_count(units); i++) {
+		if (number.length > 0 && number.at[number.length - 1] == units[i].unit) {
+			number.length--;
+			factor = units[i].seconds;
+			break;
+		}
+	}
+	if (!span_to_u64(number, 100000000000u / (uint64_t)factor, &count) || count == 0)
+		return "no time: write 90d, 12h or seconds";
+	*expires_at_out = clock_calendar_us() / 1000000 + (int64_t)count * factor;
+	return NULL;
+}
+
+/* The value of one option into `r`; NULL, or what is wrong with it. */
+static const char *
 take_option(struct user_request *r, int option)
 {
+	static const char no_limit[] =
+		"no limit: a number (20M is 20 times 2^20), default, or none";
+
 	r->given |= (unsigned)option;
 	switch (option) {
 	case USER_JSON:
 		r->json = true;
-		return true;
+		break;
 	case USER_PASSWORD_HASH:
 		r->password_hash = optarg;
-		return true;
+		break;
 	case USER_QUOTA_OCTETS:
-		return take_quota(optarg, ACCOUNT_QUOTA_OCTETS_NONE, &r->quota_octets);
+		return take_quota(optarg, ACCOUNT_QUOTA_OCTETS_NONE, &r->quota_octets) ? NULL
+										       : no_limit;
 	case USER_QUOTA_MESSAGES:
-		return take_quota(optarg, ACCOUNT_QUOTA_MESSAGES_NONE, &r->quota_messages);
+		return take_quota(optarg, ACCOUNT_QUOTA_MESSAGES_NONE, &r->quota_messages)
+			? NULL
+			: no_limit;
+	case USER_NETWORKS:
+		r->networks = optarg;
+		return fault_of_networks(optarg);
+	case USER_MAILDROP:
+		if (optarg[0] == '\0')
+			break;
+		return ctl_address_quietly(r->ctl, optarg, r->maildrop) == 0 ? NULL : "no address";
+	case USER_BACKEND:
+		r->backend = optarg;
+		return fault_of_host(optarg);
+	case USER_EXPIRES:
+		return take_expiry(optarg, &r->expires_at);
 	default:
-		return true;
+		break;
 	}
+	return NULL;
 }
 
 static bool
 is_contradictory(unsigned given)
 {
 	return (given & (USER_READ_ONLY | USER_READ_WRITE)) == (USER_READ_ONLY | USER_READ_WRITE) ||
+		(given & (USER_NO_DELETE | USER_MAY_DELETE)) ==
+		(USER_NO_DELETE | USER_MAY_DELETE) ||
 		(given & (USER_DISABLED | USER_ENABLED)) == (USER_DISABLED | USER_ENABLED);
 }
 
 static int
 read_request(const struct form *form, struct user_request *r, int argc, char **argv)
 {
+	const char *fault;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -366,16 +521,30 @@ read_request(const struct form *form, struct user_request *r, int argc, char **a
 			return EX_USAGE;
 		if (((unsigned)option & form->options) == 0)
 			return ctl_usage(&ctl_user_command);
-		if (!take_option(r, option))
-			return ctl_error(EX_USAGE,
-				"\"%s\" is no limit: a number (20M is 20 times 2^20), default, or none",
-				optarg);
+		fault = take_option(r, option);
+		if (fault != NULL)
+			return ctl_error(EX_USAGE, "\"%s\" is %s", optarg, fault);
 	}
 	if (argc - optind != form->arguments || is_contradictory(r->given) ||
 		(form->run == user_set && r->given == 0))
 		return ctl_usage(&ctl_user_command);
 	r->argument = form->arguments > 0 ? argv[optind] : NULL;
+	r->name = form->arguments > 1 ? argv[optind + 1] : NULL;
 	return EX_OK;
+}
+
+static int
+run_form(const struct form *form, size_t count, struct user_request *r, int argc, char **argv)
+{
+	for (size_t i = 0; argc > 1 && i < count; i++) {
+		int code;
+
+		if (strcmp(form[i].name, argv[1]) != 0)
+			continue;
+		code = read_request(&form[i], r, argc - 1, argv + 1);
+		return code == EX_OK ? form[i].run(r) : code;
+	}
+	return ctl_usage(&ctl_user_command);
 }
 
 static int
@@ -383,29 +552,28 @@ run(struct ctl *ctl, int argc, char **argv)
 {
 	struct user_request r = { .ctl = ctl, .json = ctl->json };
 
-	for (size_t i = 0; argc > 1 && i < array_count(forms); i++) {
-		int code;
-
-		if (strcmp(forms[i].name, argv[1]) != 0)
-			continue;
-		code = read_request(&forms[i], &r, argc - 1, argv + 1);
-		return code == EX_OK ? forms[i].run(&r) : code;
-	}
-	return ctl_usage(&ctl_user_command);
+	if (argc > 2 && strcmp(argv[1], "app-password") == 0)
+		return run_form(app_forms, array_count(app_forms), &r, argc - 1, argv + 1);
+	return run_form(forms, array_count(forms), &r, argc, argv);
 }
 
 const struct ctl_command ctl_user_command = {
 	.name = "user",
 	.run = run,
-	.usage = "add ADDRESS [--password-hash H] [--read-only] [--disabled] [--quota-octets N]"
-		 " [--quota-messages N]\n"
-		 "passwd ADDRESS [--password-hash H]\n"
-		 "set ADDRESS [--read-only | --read-write] [--disabled | --enabled]"
-		 " [--quota-octets N] [--quota-messages N]\n"
-		 "del ADDRESS [--mail]\n"
-		 "list [--json]\n"
-		 "show ADDRESS [--json]\n"
-		 "load FILE [--json]",
+	.usage =
+		"add ADDRESS [--password-hash H] [--read-only] [--disabled] [--quota-octets N]"
+		" [--quota-messages N]\n"
+		"passwd ADDRESS [--password-hash H]\n"
+		"set ADDRESS [--read-only | --read-write] [--no-delete | --may-delete]"
+		" [--disabled | --enabled] [--quota-octets N] [--quota-messages N] [--networks N...]"
+		" [--maildrop ADDRESS] [--backend HOST]\n"
+		"del ADDRESS [--mail]\n"
+		"list [--json]\n"
+		"show ADDRESS [--json]\n"
+		"load FILE [--json]\n"
+		"app-password add ADDRESS NAME [--read-only] [--no-delete] [--expires 90d] [--json]\n"
+		"app-password list ADDRESS [--json]\n"
+		"app-password revoke ADDRESS NAME",
 	.summary = "add, change, remove and list accounts",
 	.spool = CTL_MAKES_SPOOL,
 };

@@ -16,6 +16,12 @@ enum user_option {
 	USER_QUOTA_OCTETS = 1 << 6,
 	USER_QUOTA_MESSAGES = 1 << 7,
 	USER_MAIL = 1 << 8,
+	USER_NO_DELETE = 1 << 9,
+	USER_MAY_DELETE = 1 << 10,
+	USER_NETWORKS = 1 << 11,
+	USER_MAILDROP = 1 << 12,
+	USER_BACKEND = 1 << 13,
+	USER_EXPIRES = 1 << 14,
 };
 
 struct user_request {
@@ -25,7 +31,12 @@ struct user_request {
 	const char *password_hash;
 	uint64_t quota_octets;
 	uint64_t quota_messages;
+	const char *networks;
+	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+	const char *backend;
+	int64_t expires_at;
 	const char *argument; /* ADDRESS or FILE; NULL where the form has none */
+	const char *name;     /* of an app password */
 };
 
 /* A hash as an operator or another server writes it into *account_out: Dovecot's
@@ -33,7 +44,15 @@ struct user_request {
  * hash. */
 int user_take_hash(const char *text, struct account *account_out);
 
+/* What accounts.h answered about one address, as an exit code and a line. */
+int user_tell(int error, const char *address);
+
 /* `ringpost user load` (user_load.c). */
 int user_load(struct user_request *r);
+
+/* `ringpost user app-password add|list|revoke` (user_app_password.c). */
+int user_app_add(struct user_request *r);
+int user_app_list(struct user_request *r);
+int user_app_revoke(struct user_request *r);
 
 #endif

@@ -2,8 +2,10 @@
 import base64
 import hashlib
 import hmac
+import json
 import os
 import subprocess
+import time
 import unittest
 
 import harness
@@ -187,6 +189,87 @@ class Auth(harness.Case):
                 capture_output=True, text=True, timeout=30,
                 env=dict(os.environ, HOME=site.directory))
             self.assertEqual(done.returncode, 0, (mechanism, done.stderr))
+
+    def attempt(self, site, name, secret):
+        pop = site.pop()
+        pop.line()
+        pop.ok("USER " + name)
+        return pop.command("PASS " + secret), pop
+
+    def test_app_passwords(self):
+        site = self.site_with((ALICE, "yescrypt"))
+        site.deliver([b"Subject: one\n\nx\n"])
+
+        def add(*flags):
+            return site.ringpost("user", "app-password", "add", ALICE, *flags).stdout.decode().strip()
+
+        phone, desk = add("phone"), add("desk", "--no-delete")
+        gone = add("gone", "--expires", "1s")
+        site.ringpost("user", "app-password", "revoke", ALICE, "nothing", check=False)
+        for secret, may_delete in ((phone, True), (desk, False), ("secret", True),
+                                   (phone.replace("-", "").upper(), True)):
+            said, pop = self.attempt(site, ALICE, secret)
+            self.assertTrue(said.startswith(b"+OK"), secret)
+            self.assertEqual(pop.command("DELE 1").startswith(b"+OK"), may_delete, secret)
+            pop.ok("RSET")
+            pop.ok("QUIT")
+            pop.close()
+        time.sleep(1.2)
+        bad = b"-ERR [AUTH] wrong name or password\r\n"
+        for secret in (gone, phone[:-1], "x"):
+            said, pop = self.attempt(site, ALICE, secret)
+            self.assertEqual(said, bad)
+            pop.close()
+        site.ringpost("user", "app-password", "revoke", ALICE, "phone")
+        for _ in range(4):
+            said, pop = self.attempt(site, ALICE, phone)
+            self.assertEqual(said, bad)
+            pop.close()
+        site.stop()
+        listed = [json.loads(line) for line in
+                  site.ringpost("user", "app-password", "list", ALICE, "--json").stdout.splitlines()]
+        self.assertEqual([(p["name"], p["scope"], p["last_used_from"]) for p in listed],
+                         [("desk", "no-delete", "127.0.0.1"), ("gone", "all", "")])
+        self.assertEqual(site.ringpost("user", "app-password", "revoke", ALICE, "phone",
+                                       check=False).returncode, 67)
+        self.assertEqual(site.ringpost("user", "app-password", "add", ALICE, "desk",
+                                       check=False).returncode, 73)
+
+    def test_last_login(self):
+        site = self.site_with((ALICE, "plain"), ("bob@example.org", "plain"))
+        before = int(time.time())
+        self.attempt(site, ALICE, "secret")[1].close()
+        self.attempt(site, "bob@example.org", "wrong")[1].close()
+        site.stop()
+        shown = json.loads(site.ringpost("user", "show", ALICE, "--json").stdout)["last_login"]
+        self.assertEqual((shown["from"], shown["protocol"]), ("127.0.0.1", "pop3"))
+        self.assertTrue(before <= shown["at"] <= time.time())
+        self.assertIsNone(json.loads(
+            site.ringpost("user", "show", "bob@example.org", "--json").stdout)["last_login"])
+        self.assertIn(b"last-login: never", site.ringpost("user", "show", "bob@example.org").stdout)
+
+    def test_networks_flags_and_another_maildrop(self):
+        site = self.site_with((ALICE, "plain"), ("bob@example.org", "plain"))
+        site.deliver([b"Subject: one\n\nx\n"], name="bob")
+        bad = b"-ERR [AUTH] wrong name or password\r\n"
+        for networks, good in (("10.0.0.0/8", False), ("10.0.0.0/8 127.0.0.0/8", True),
+                               ("::1/128", False), ("", True)):
+            site.ringpost("user", "set", ALICE, "--networks", networks)
+            said, pop = self.attempt(site, ALICE, "secret")
+            self.assertEqual(said != bad, good, networks)
+            pop.close()
+        site.ringpost("user", "set", ALICE, "--maildrop", "bob@example.org", "--no-delete")
+        said, pop = self.attempt(site, ALICE, "secret")
+        self.assertEqual(said, b"+OK 1 messages\r\n")
+        self.assertTrue(pop.command("DELE 1").startswith(b"-ERR [SYS/PERM]"))
+        pop.close()
+        said, pop = self.attempt(site, "bob@example.org", "secret")
+        pop.ok("DELE 1")
+        pop.close()
+        self.assertIn("not_from_here", [e["why"] for e in site.events("login_failed")])
+        for wrong in (("--networks", "10.0.0.0/33"), ("--networks", "x"), ("--maildrop", "a@b@c"),
+                      ("--no-delete", "--may-delete")):
+            self.assertNotEqual(site.ringpost("user", "set", ALICE, *wrong, check=False).returncode, 0)
 
 
 if __name__ == "__main__":

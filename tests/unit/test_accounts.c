@@ -372,6 +372,184 @@ other_files_are_refused(void **state)
 	assert_int_equal(accounts_open(f->path, ACCOUNTS_READ, &a), -EBADMSG);
 }
 
+static void
+fields_besides_the_hash(void **state)
+{
+	struct fixture *f = *state;
+	struct account alice = account_named("alice@example.org"), found;
+	struct accounts *a;
+
+	alice.no_delete = true;
+	memset(alice.networks, 'n', ACCOUNT_TEXT_OCTETS_MAX);
+	memset(alice.maildrop, 'm', ACCOUNT_ADDRESS_OCTETS_MAX);
+	memset(alice.backend, 'b', ACCOUNT_TEXT_OCTETS_MAX);
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_WRITE, &a), 0);
+	assert_int_equal(accounts_add(a, &alice), 0);
+	assert_int_equal(find(a, "alice@example.org", &found), 0);
+	assert_true(found.no_delete);
+	assert_string_equal(found.networks, alice.networks);
+	assert_string_equal(found.maildrop, alice.maildrop);
+	assert_string_equal(found.backend, alice.backend);
+	alice.networks[0] = alice.backend[0] = '\0';
+	assert_int_equal(accounts_replace(a, &alice), 0);
+	assert_int_equal(find(a, "alice@example.org", &found), 0);
+	assert_string_equal(found.networks, "");
+	assert_string_equal(found.maildrop, alice.maildrop);
+	accounts_close(a);
+}
+
+static int
+collect_names(void *ctx, const struct app_password *p)
+{
+	char *names = ctx;
+
+	strcat(names, p->name);
+	strcat(names, ";");
+	return 0;
+}
+
+static const char *
+names_of(struct accounts *a, const char *address)
+{
+	static char names[1024];
+	struct accounts_reader *r;
+
+	names[0] = '\0';
+	assert_int_equal(accounts_reader_open(a, &r), 0);
+	assert_int_equal(
+		accounts_each_app_password(r, span_of_string(address), collect_names, names), 0);
+	accounts_reader_close(r);
+	return names;
+}
+
+static int
+count_accounts(void *ctx, const struct account *account)
+{
+	(void)account;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+static void
+app_passwords_belong_to_an_account(void **state)
+{
+	struct fixture *f = *state;
+	struct account alice = account_named("alice@example.org"), found;
+	struct account longer = account_named("alice@example.org.x");
+	struct app_password phone = { .name = "phone", .created_at = 5 };
+	struct app_password desk = { .name = "desk", .read_only = true };
+	struct accounts *a;
+	unsigned count = 0;
+
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_WRITE, &a), 0);
+	assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org"), &phone), -ENOENT);
+	assert_int_equal(accounts_add(a, &alice), 0);
+	assert_int_equal(accounts_add(a, &longer), 0);
+	assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org"), &phone), 0);
+	assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org"), &phone), -EEXIST);
+	assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org"), &desk), 0);
+	assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org.x"), &desk), 0);
+	assert_string_equal(names_of(a, "alice@example.org"), "desk;phone;");
+	assert_string_equal(names_of(a, "alice@example.org.x"), "desk;");
+	assert_int_equal(find(a, "alice@example.org", &found), 0);
+	assert_true(found.has_app_passwords);
+
+	/* A changed or loaded account keeps them; they are no accounts. */
+	assert_int_equal(accounts_replace(a, &alice), 0);
+	assert_int_equal(find(a, "alice@example.org", &found), 0);
+	assert_true(found.has_app_passwords);
+	assert_int_equal(accounts_each(a, count_accounts, &count), 0);
+	assert_int_equal(count, 2);
+
+	assert_int_equal(
+		accounts_remove_app_password(a, SPAN("alice@example.org"), SPAN("phone")), 0);
+	assert_int_equal(
+		accounts_remove_app_password(a, SPAN("alice@example.org"), SPAN("phone")), -ENOENT);
+	assert_int_equal(
+		accounts_remove_app_password(a, SPAN("alice@example.org"), SPAN("desk")), 0);
+	assert_int_equal(find(a, "alice@example.org", &found), 0);
+	assert_false(found.has_app_passwords);
+
+	/* They go with the account. */
+	assert_int_equal(accounts_remove(a, SPAN("alice@example.org.x")), 0);
+	assert_string_equal(names_of(a, "alice@example.org.x"), "");
+	accounts_close(a);
+}
+
+static void
+not_more_than_so_many_app_passwords(void **state)
+{
+	struct fixture *f = *state;
+	struct account alice = account_named("alice@example.org");
+	struct app_password p = { .created_at = 1 };
+	struct accounts *a;
+
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_WRITE, &a), 0);
+	assert_int_equal(accounts_add(a, &alice), 0);
+	for (unsigned i = 0; i <= APP_PASSWORDS_MAX; i++) {
+		snprintf(p.name, sizeof(p.name), "%u", i);
+		assert_int_equal(accounts_add_app_password(a, SPAN("alice@example.org"), &p),
+			i < APP_PASSWORDS_MAX ? 0 : -EDQUOT);
+	}
+	accounts_close(a);
+}
+
+static void
+last_logins(void **state)
+{
+	struct fixture *f = *state;
+	struct account alice = account_named("alice@example.org");
+	struct login_note notes[] = {
+		{ "alice@example.org", "", 100, "192.0.2.1", "pop3" },
+		{ "nobody@example.org", "", 150, "192.0.2.9", "pop3" },
+		{ "alice@example.org", "phone", 200, "2001:db8::1", "pop3" },
+	};
+	struct login_note note;
+	struct accounts_reader *r;
+	struct accounts *a;
+
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_WRITE, &a), 0);
+	assert_int_equal(accounts_add(a, &alice), 0);
+	assert_int_equal(accounts_note_logins(a, notes, 3), 0);
+	assert_int_equal(accounts_reader_open(a, &r), 0);
+	assert_int_equal(accounts_last_login(r, SPAN("alice@example.org"), SPAN(""), &note), 0);
+	assert_int_equal(note.at, 200);
+	assert_string_equal(note.peer, "2001:db8::1");
+	assert_string_equal(note.protocol, "pop3");
+	assert_int_equal(
+		accounts_last_login(r, SPAN("alice@example.org"), SPAN("phone"), &note), 0);
+	assert_int_equal(note.at, 200);
+	assert_int_equal(
+		accounts_last_login(r, SPAN("nobody@example.org"), SPAN(""), &note), -ENOENT);
+	assert_int_equal(accounts_remove(a, SPAN("alice@example.org")), 0);
+	assert_int_equal(
+		accounts_last_login(r, SPAN("alice@example.org"), SPAN(""), &note), -ENOENT);
+	accounts_reader_close(r);
+	accounts_close(a);
+}
+
+static void
+a_secret_is_drawn_once(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t first[32], again[32];
+	struct accounts *a;
+
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_SERVE, &a), -ENOENT);
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_WRITE, &a), 0);
+	accounts_close(a);
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_READ, &a), 0);
+	assert_int_equal(accounts_secret(a, first), -ENOENT);
+	accounts_close(a);
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_SERVE, &a), 0);
+	assert_int_equal(accounts_secret(a, first), 0);
+	accounts_close(a);
+	assert_int_equal(accounts_open(f->path, ACCOUNTS_READ, &a), 0);
+	assert_int_equal(accounts_secret(a, again), 0);
+	assert_memory_equal(first, again, 32);
+	accounts_close(a);
+}
+
 int
 main(void)
 {
@@ -387,6 +565,13 @@ main(void)
 		cmocka_unit_test_setup_teardown(load_then_list_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_damaged_octet_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_files_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(fields_besides_the_hash, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			app_passwords_belong_to_an_account, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			not_more_than_so_many_app_passwords, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(last_logins, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_secret_is_drawn_once, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
