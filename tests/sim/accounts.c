@@ -48,6 +48,36 @@ accounts_find(struct accounts_reader *r, struct span address, struct account *ac
 	return -ENOENT;
 }
 
+/* None of them has one. */
+int
+accounts_each_app_password(struct accounts_reader *r, struct span address,
+	int (*each)(void *ctx, const struct app_password *p), void *ctx)
+{
+	(void)r;
+	(void)address;
+	(void)each;
+	(void)ctx;
+	return 0;
+}
+
+/* Nobody reads them. */
+int
+accounts_note_logins(struct accounts *a, const struct login_note *notes, unsigned count)
+{
+	(void)a;
+	(void)notes;
+	(void)count;
+	return 0;
+}
+
+int
+accounts_secret(struct accounts *a, uint8_t secret_out[32])
+{
+	(void)a;
+	memset(secret_out, 's', 32);
+	return 0;
+}
+
 void
 sim_address(unsigned n, char address_out[SIM_ADDRESS_OCTETS])
 {

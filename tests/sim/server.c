@@ -45,7 +45,7 @@ open_shared(struct instance *s)
 		.maildrop = c->maildrop_options,
 	};
 
-	must(server_auth_open(settings, why, &s->login_policy) == 0);
+	must(server_auth_open(settings, NULL, why, &s->login_policy) == 0);
 	c->login_policy = s->login_policy;
 	must(guests_open(settings->connections, settings->connections_per_address, &c->guests) ==
 		0);
