@@ -95,6 +95,13 @@ host_sync_data(const struct disk *d, int fd)
 	return result_of(fdatasync(fd));
 }
 
+static void
+host_drop_cache(const struct disk *d, int fd)
+{
+	(void)d;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int
 host_sync_directory(const struct disk *d, const char *path)
 {
@@ -245,6 +252,7 @@ static const struct disk_ops host_ops = {
 	.write_at = host_write_at,
 	.gather_at = host_gather_at,
 	.sync_data = host_sync_data,
+	.drop_cache = host_drop_cache,
 	.sync_directory = host_sync_directory,
 	.truncate = host_truncate,
 	.punch = host_punch,
@@ -374,6 +382,14 @@ disk_sync_data(const struct disk *d, int fd)
 {
 	must(d->waits);
 	return d->ops->sync_data(d, fd);
+}
+
+void
+disk_drop_cache(const struct disk *d, int fd)
+{
+	must(d->waits);
+	if (d->ops->drop_cache != NULL)
+		d->ops->drop_cache(d, fd);
 }
 
 int

@@ -49,6 +49,8 @@ struct disk_ops {
 	ssize_t (*gather_at)(const struct disk *d, int fd, const struct span *parts, unsigned count,
 		uint64_t offset);
 	int (*sync_data)(const struct disk *d, int fd);
+	/* NULL: there is no cache. */
+	void (*drop_cache)(const struct disk *d, int fd);
 	int (*sync_directory)(const struct disk *d, const char *path);
 	int (*truncate)(const struct disk *d, int fd, uint64_t octets);
 	int (*punch)(const struct disk *d, int fd, uint64_t offset, uint64_t length);
@@ -95,6 +97,10 @@ int disk_gather_at(
 
 /* fdatasync (waits).  After a failure the descriptor's content must not be trusted. */
 int disk_sync_data(const struct disk *d, int fd);
+/* Forget what is cached of a file and clean, so that the next read comes from the disk
+ * (posix_fadvise(2), POSIX_FADV_DONTNEED).  Sync it first: what is dirty stays, and so does a page
+ * that somebody else is using. */
+void disk_drop_cache(const struct disk *d, int fd);
 /* fsync of a directory: what was renamed, made or removed in it is durable (waits). */
 int disk_sync_directory(const struct disk *d, const char *path);
 

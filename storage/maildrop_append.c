@@ -129,6 +129,8 @@ lock_or_create(const struct disk *d, const struct maildrop_paths *paths,
 		if (error == 0)
 			error = maildrop_lock(d, paths, options, files_out);
 	}
+	if (error == 0 && files_out->end.covers == LOG_HEADER_OCTETS)
+		maildrop_remove_passing_names(files_out);
 	return error;
 }
 
@@ -564,6 +566,8 @@ maildrop_writer_commit(struct maildrop_writer *w)
 		return 0;
 	if (error == 0)
 		error = maildrop_make_durable(&w->files);
+	if (error == -EIO)
+		doubt_raise(&w->files.log);
 	if (error != 0) {
 		cut_back(w);
 		w->failed = error;

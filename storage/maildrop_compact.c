@@ -22,6 +22,7 @@ struct generation {
 	struct log_header header;
 	char path[LAYOUT_PATH_MAX];
 	int fd;
+	struct disk_status log;
 	struct log_writer writer;
 	uint64_t end;
 };
@@ -122,6 +123,9 @@ put_in_place(struct generation *g, const char *keep_as)
 	char path[LAYOUT_PATH_MAX];
 	int error = f->options.sync ? disk_sync_data(f->disk, g->fd) : 0;
 
+	if (error == 0)
+		error = disk_status_of_file(f->disk, g->fd, &g->log);
+
 	if (error == 0 && keep_as != NULL) {
 		layout_join(f->paths.directory, keep_as, path);
 		error = keep_old_log(f, path);
@@ -166,6 +170,12 @@ remove_passing_name(void *ctx, const char *name)
 	return 0;
 }
 
+void
+maildrop_remove_passing_names(struct maildrop_files *f)
+{
+	disk_list(f->disk, f->paths.directory, remove_passing_name, f);
+}
+
 /* From here on `f` is the new log.  An index that cannot be made is rebuilt by whoever comes next.
  */
 static int
@@ -175,8 +185,9 @@ adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 	int error = 0;
 
 	maildrop_unlock(f);
-	disk_list(f->disk, f->paths.directory, remove_passing_name, f);
+	maildrop_remove_passing_names(f);
 	f->log_fd = g->fd;
+	f->log = g->log;
 	f->header = g->header;
 	f->end = (struct index_end){
 		.condition = INDEX_NONE,
@@ -188,8 +199,11 @@ adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 		disk_unlink(f->disk, f->paths.index);
 		return 0;
 	}
-	if (f->options.sync)
+	if (f->options.sync) {
 		error = disk_sync_directory(f->disk, f->paths.directory);
+		if (error != 0)
+			doubt_raise(&f->log);
+	}
 	if (error == 0)
 		f->index_fd = index_replace(
 			f->disk, f->paths.directory, &f->header, live, next_uid, g->end, &f->end);

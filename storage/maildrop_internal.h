@@ -8,6 +8,7 @@
 #ifndef STORAGE_MAILDROP_INTERNAL_H
 #define STORAGE_MAILDROP_INTERNAL_H
 
+#include "storage/doubt.h"
 #include "storage/index_file.h"
 #include "storage/layout.h"
 #include "storage/log_scan.h"
@@ -33,8 +34,9 @@ struct maildrop_files {
 	const struct disk *disk;
 	struct maildrop_paths paths;
 	struct maildrop_options options;
-	int log_fd;   /* holds the lock */
-	int index_fd; /* -1 unless end.condition is INDEX_WHOLE */
+	struct disk_status log; /* which file it is, as of the lock */
+	int log_fd;             /* holds the lock */
+	int index_fd;           /* -1 unless end.condition is INDEX_WHOLE */
 	struct log_header header;
 	struct index_end end; /* end.covers is the size of the log */
 };
@@ -72,9 +74,14 @@ int maildrop_load(struct maildrop_files *f, struct messages *messages);
 /*
  * Sync what was written behind f->end.covers of the log.  Where the index knew of nothing in this
  * log, the directory and all above it are synced too: who made or renamed the log may have died
- * before it did so, and what is acknowledged must not hang on a name that is not durable.
+ * before it did so, and what is acknowledged must not hang on a name that is not durable.  Where a
+ * sync fails the log is in doubt (storage/doubt.h).
  */
 int maildrop_make_durable(const struct maildrop_files *f);
+
+/* Remove the names under which logs were made by those who died before they took them away.  Where
+ * one is alive it finds that its log is gone, and makes another or takes ours. */
+void maildrop_remove_passing_names(struct maildrop_files *f);
 
 /* Tell the index of a commit that the log holds; cannot fail, as the log knows: an index that could
  * not be written is closed, and the next one to lock the maildrop recovers. */

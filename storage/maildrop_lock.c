@@ -168,14 +168,13 @@ open_index(struct maildrop_files *f)
 int
 maildrop_recover_if_behind(struct maildrop_files *f)
 {
-	struct disk_status log;
 	int error = maildrop_read_header(f->disk, f->log_fd, &f->header);
 
 	if (error == 0)
 		error = open_index(f);
 	if (error == 0)
-		error = disk_status_of_file(f->disk, f->log_fd, &log);
-	if (error != 0 || log.octets == f->end.covers)
+		error = disk_status_of_file(f->disk, f->log_fd, &f->log);
+	if (error != 0 || (f->log.octets == f->end.covers && !doubt_holds(&f->log)))
 		return error;
 	return maildrop_recover(f);
 }
@@ -258,6 +257,8 @@ maildrop_make_durable(const struct maildrop_files *f)
 	error = disk_sync_data(f->disk, f->log_fd);
 	if (error == 0 && f->end.covers == LOG_HEADER_OCTETS)
 		error = sync_directories(f);
+	if (error != 0)
+		doubt_raise(&f->log);
 	return error;
 }
 

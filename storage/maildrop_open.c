@@ -17,7 +17,7 @@
 
 /* What a look at the files may say besides 0 and an error. */
 enum look {
-	LOOK_BEHIND = 1,   /* the log is longer than its index knows */
+	LOOK_BEHIND = 1,   /* the log is longer than its index knows, or in doubt */
 	LOOK_REPLACED = 2, /* the path names another log by now */
 };
 
@@ -33,6 +33,8 @@ check_end(
 
 	if (log->links == 0)
 		return LOOK_REPLACED;
+	if (doubt_holds(log))
+		return LOOK_BEHIND;
 	if (log->octets < end->covers)
 		return -EBADMSG;
 	if (log->octets > end->covers || totals.octets != end->totals.octets ||
@@ -228,7 +230,9 @@ look_at_totals(const struct disk *d, const struct maildrop_paths *paths, int log
 	if (error != 0)
 		return error;
 	*totals_out = end.totals;
-	return end.condition == INDEX_WHOLE && log.octets == end.covers ? 0 : LOOK_BEHIND;
+	if (end.condition != INDEX_WHOLE || log.octets != end.covers || doubt_holds(&log))
+		return LOOK_BEHIND;
+	return 0;
 }
 
 int
@@ -267,7 +271,7 @@ maildrop_is_current(const struct disk *d, const struct maildrop *m)
 	struct disk_status log;
 
 	return m->log_fd >= 0 && disk_status_of_file(d, m->log_fd, &log) == 0 &&
-		log.links == m->links && log.octets == m->covers;
+		log.links == m->links && log.octets == m->covers && !doubt_holds(&log);
 }
 
 size_t

@@ -7,6 +7,11 @@
  *   - a torn tail, if it can only be the last commit, never acknowledged: it is cut off;
  *   - damage, if a valid record of a later commit lies behind it: nothing is changed, -EBADMSG.
  * A commit is only ever begun when all before it is synced, so a later commit proves that.
+ *
+ * None of this is read from what the page cache has kept after somebody's failed sync: the log is
+ * synced by this descriptor, which is a new one, and its pages are dropped, before it is read.  A
+ * log in doubt (storage/doubt.h) is moreover read from its beginning, messages that the index
+ * covers and all.
  */
 #include "storage/maildrop_internal.h"
 
@@ -84,7 +89,7 @@ check_tail(struct recovery *r)
  * in its contents alone, as long as no tail behind it says that it was synced.
  */
 static int
-check_contents(struct recovery *r, bool last_may_be_torn, bool *last_is_torn_out)
+check_contents(struct recovery *r, uint32_t from, bool last_may_be_torn, bool *last_is_torn_out)
 {
 	bool *dead;
 	int error = messages_find_dead(&r->messages, &dead);
@@ -92,7 +97,7 @@ check_contents(struct recovery *r, bool last_may_be_torn, bool *last_is_torn_out
 	*last_is_torn_out = false;
 	if (error != 0)
 		return error;
-	for (uint32_t i = r->first_added; error == 0 && i < r->messages.count; i++) {
+	for (uint32_t i = from; error == 0 && i < r->messages.count; i++) {
 		const struct maildrop_entry *entry = &r->messages.entries[i];
 		int valid = dead[i] ? 1 : log_scan_content(&r->scan, entry);
 
@@ -126,7 +131,7 @@ settle_log(struct recovery *r)
 	int error = has_tail ? check_tail(r) : 0;
 
 	if (error == 0)
-		error = check_contents(r, !has_tail, &last_is_torn);
+		error = check_contents(r, r->first_added, !has_tail, &last_is_torn);
 	if (error != 0)
 		return error;
 	if (last_is_torn)
@@ -154,16 +159,57 @@ replace_index(struct recovery *r)
 	return 0;
 }
 
+/* What the index covers, of a log in doubt: every record and every message that is left. */
+static int
+check_covered(struct recovery *r)
+{
+	uint64_t at = LOG_HEADER_OCTETS;
+	struct log_record record;
+	bool unused;
+
+	while (at < r->end.covers) {
+		int result = log_scan_record(&r->scan, at, &record);
+
+		if (result != 1)
+			return result == 0 ? -EBADMSG : result;
+		at += record.header.octets;
+	}
+	return at == r->end.covers ? check_contents(r, 0, false, &unused) : -EBADMSG;
+}
+
 static int
 recover_from(struct recovery *r)
 {
-	int error = collect_commits(r);
+	struct maildrop_files *f = r->files;
+	bool is_doubted = doubt_holds(&f->log);
+	int error = is_doubted ? check_covered(r) : 0;
 
+	if (error == 0)
+		error = collect_commits(r);
 	if (error == 0)
 		error = settle_log(r);
 	if (error == 0)
 		error = replace_index(r);
+	if (error == 0 && is_doubted)
+		doubt_settle(&f->log);
 	return error;
+}
+
+/* See at the top. */
+static int
+read_from_disk(struct maildrop_files *f)
+{
+	int error = disk_status_of_file(f->disk, f->log_fd, &f->log);
+
+	if (error != 0 || (!f->options.sync && !doubt_holds(&f->log)))
+		return error;
+	error = disk_sync_data(f->disk, f->log_fd);
+	if (error != 0) {
+		doubt_raise(&f->log);
+		return error;
+	}
+	disk_drop_cache(f->disk, f->log_fd);
+	return maildrop_read_header(f->disk, f->log_fd, &f->header);
 }
 
 /* Totals that do not come out right mean that the slots are not to be believed either. */
@@ -194,19 +240,18 @@ int
 maildrop_recover(struct maildrop_files *f)
 {
 	struct recovery r = { .files = f };
-	struct disk_status log;
-	int error = disk_status_of_file(f->disk, f->log_fd, &log);
+	int error = read_from_disk(f);
 
 	if (f->index_fd >= 0)
 		disk_close(f->disk, f->index_fd);
 	f->index_fd = -1;
 	if (error == 0)
 		error = load_index(&r);
-	if (error == 0 && log.octets < r.end.covers)
+	if (error == 0 && f->log.octets < r.end.covers)
 		error = -EBADMSG;
 	if (error == 0) {
 		f->end = r.end;
-		log_scan_init(&r.scan, f->disk, f->log_fd, log.octets, &f->header);
+		log_scan_init(&r.scan, f->disk, f->log_fd, f->log.octets, &f->header);
 		r.good_end = r.last_start = r.end.covers;
 		r.next_uid = r.next_uid_before_last = r.end.next_uid;
 		r.first_added = r.messages.count;

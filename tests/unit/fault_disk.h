@@ -27,6 +27,8 @@ struct fault_file {
 	char *durable;
 	size_t durable_octets;
 	bool is_dirty;
+	bool *lost; /* blocks that a failed sync has made clean in the cache, and that are not on disk */
+	size_t lost_blocks;
 };
 
 enum fault_name_kind {
@@ -67,7 +69,7 @@ struct fault_disk {
 	struct disk host;
 	unsigned calls;   /* of the kinds that are meant */
 	unsigned fail_at; /* this call fails, counted from 1; 0: none */
-	unsigned kinds;   /* enum fault_kind bits; all, if not set otherwise after fault_init() */
+	unsigned kinds; /* enum fault_kind bits; all, if not set otherwise after fault_init() */
 	int error;
 	bool is_sticky; /* and so do all of these kinds that follow */
 	bool dies;      /* and so do all that follow */
@@ -198,6 +200,20 @@ fault_read_at(const struct disk *d, int fd, void *to, size_t size, uint64_t offs
 	return error != 0 ? error : disk_read_at(&fault_of(d)->host, fd, to, size, offset);
 }
 
+/* What was written again, or cut off, is not what a failed sync has lost. */
+static inline void
+fault_not_lost(struct fault_file *file, uint64_t from, uint64_t to)
+{
+	for (size_t i = from / FAULT_BLOCK; i < file->lost_blocks && i * FAULT_BLOCK < to; i++)
+		file->lost[i] = false;
+}
+
+static inline bool
+fault_is_lost(const struct fault_file *file, size_t at)
+{
+	return at / FAULT_BLOCK < file->lost_blocks && file->lost[at / FAULT_BLOCK];
+}
+
 /* A write that fails may have written a part. */
 static inline ssize_t
 fault_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
@@ -211,6 +227,7 @@ fault_write_at(const struct disk *d, int fd, struct span from, uint64_t offset)
 	fault_file(f, fd, true)->is_dirty = true;
 	if (error != 0)
 		from.length /= 2;
+	fault_not_lost(fault_file(f, fd, true), offset, offset + from.length);
 	assert_int_equal(disk_write_at(&f->host, fd, from, offset), 0);
 	return error != 0 ? error : (ssize_t)from.length;
 }
@@ -242,31 +259,89 @@ fault_put(const struct fault_file *file, const char *octets, size_t length)
 	assert_int_equal(pwrite(file->fd, octets, length, 0), length);
 }
 
-/* After a failed sync the kernel forgets what it could not write: the size stays, the content does
- * not. */
+/*
+ * What the disk has once all that is dirty was written: of a lost block what was synced before, if
+ * anything.
+ */
+static inline void
+fault_read_disk(const struct fault_file *file, char **octets_out, size_t *length_out)
+{
+	char *now = NULL;
+
+	fault_read_all(file->fd, &now, length_out);
+	for (size_t at = 0; at < *length_out; at += FAULT_BLOCK) {
+		size_t here = *length_out - at < FAULT_BLOCK ? *length_out - at : FAULT_BLOCK;
+
+		if (!fault_is_lost(file, at))
+			continue;
+		memset(now + at, 0, here);
+		if (at < file->durable_octets)
+			memcpy(now + at, file->durable + at,
+				file->durable_octets - at < here ? file->durable_octets - at
+								 : here);
+	}
+	*octets_out = now;
+}
+
+/* After a failed sync the kernel calls clean what it could not write, and keeps it in the cache. */
 static inline void
 fault_lose_dirty(struct fault_file *file)
 {
-	struct stat st;
+	char *now = NULL;
+	size_t length;
 
-	assert_int_equal(fstat(file->fd, &st), 0);
-	fault_put(file, file->durable, file->durable_octets);
-	assert_int_equal(ftruncate(file->fd, st.st_size), 0);
+	fault_read_all(file->fd, &now, &length);
+	free(file->lost);
+	file->lost_blocks = length / FAULT_BLOCK + 1;
+	file->lost = calloc(file->lost_blocks, sizeof(*file->lost));
+	assert_non_null(file->lost);
+	for (size_t at = 0; at < length; at++) {
+		if (at >= file->durable_octets || now[at] != file->durable[at])
+			file->lost[at / FAULT_BLOCK] = true;
+	}
+	free(now);
+}
+
+static inline void
+fault_drop_file(struct fault_file *file)
+{
+	char *octets;
+	size_t length;
+
+	if (file->lost == NULL)
+		return;
+	fault_read_disk(file, &octets, &length);
+	fault_put(file, octets, length);
+	free(octets);
+	free(file->lost);
+	file->lost = NULL;
+	file->lost_blocks = 0;
+}
+
+static inline void
+fault_drop_cache(const struct disk *d, int fd)
+{
+	fault_drop_file(fault_file(fault_of(d), fd, true));
 }
 
 static inline int
 fault_sync_data(const struct disk *d, int fd)
 {
-	struct fault_file *file = fault_file(fault_of(d), fd, true);
-	bool was_hit = fault_of(d)->was_hit;
+	struct fault_disk *f = fault_of(d);
+	struct fault_file *file = fault_file(f, fd, true);
 	int error = fault_next(d, FAULT_SYNC);
+	char *octets;
+	size_t length;
 
 	if (error != 0) {
-		if (!was_hit && !fault_of(d)->dies)
+		if (!f->dies)
 			fault_lose_dirty(file);
 		return error;
 	}
-	fault_read_all(file->fd, &file->durable, &file->durable_octets);
+	fault_read_disk(file, &octets, &length);
+	free(file->durable);
+	file->durable = octets;
+	file->durable_octets = length;
 	file->is_dirty = false;
 	return 0;
 }
@@ -307,6 +382,7 @@ fault_truncate(const struct disk *d, int fd, uint64_t octets)
 	if (error != 0)
 		return error;
 	fault_file(fault_of(d), fd, true)->is_dirty = true;
+	fault_not_lost(fault_file(fault_of(d), fd, true), octets, UINT64_MAX);
 	return disk_truncate(&fault_of(d)->host, fd, octets);
 }
 
@@ -418,6 +494,7 @@ static const struct disk_ops fault_ops = {
 	.write_at = fault_write_at,
 	.gather_at = fault_gather_at,
 	.sync_data = fault_sync_data,
+	.drop_cache = fault_drop_cache,
 	.sync_directory = fault_sync_directory,
 	.truncate = fault_truncate,
 	.punch = fault_punch,
@@ -474,6 +551,7 @@ fault_tear(struct fault_file *file, unsigned *seed)
 	char *torn;
 	int taste = rand_r(seed) % 3; /* nothing of it, all of it, some of it */
 
+	fault_drop_file(file);
 	fault_read_all(file->fd, &now, &length);
 	larger = length > file->durable_octets ? length : file->durable_octets;
 	torn = calloc(1, larger + 1);
@@ -510,10 +588,19 @@ fault_power_loss(struct fault_disk *f, unsigned seed)
 		fault_undo_name(f, &f->names[--f->name_count]);
 }
 
+/* The cache is empty, as after a while: what failed syncs have lost is seen to be lost. */
+static inline void
+fault_evict(struct fault_disk *f)
+{
+	for (unsigned i = 0; i < f->file_count; i++)
+		fault_drop_file(&f->files[i]);
+}
+
 static inline void
 fault_free(struct fault_disk *f)
 {
 	for (unsigned i = 0; i < f->file_count; i++) {
+		free(f->files[i].lost);
 		close(f->files[i].fd);
 		free(f->files[i].durable);
 	}

@@ -227,6 +227,7 @@ tell_with_fault(unsigned fail_at, int error, enum ending ending, unsigned seed)
 	}
 	if (ending != GOES_ON)
 		fault_power_loss(&fault, seed);
+	fault_evict(&fault);
 	check_world(&spool.disk, &told);
 	assert_true(was_hit || !told.broken);
 	fault_free(&fault);
