@@ -11,7 +11,9 @@
 
 /* Which of the session's messages are still there. */
 struct removal {
-	struct messages live;
+	const struct maildrop_entry *live;
+	uint32_t live_count;
+	struct messages loaded;     /* what `live` is, unless it is the session's own snapshot */
 	struct messages expunged;   /* nothing but ranges */
 	struct index_totals totals; /* of what is removed */
 };
@@ -35,8 +37,8 @@ find_removed(struct removal *r, const uint32_t *uids, uint32_t count)
 	bool follows_removed = false;
 	int error = 0;
 
-	for (uint32_t i = 0; error == 0 && i < r->live.count && next < count; i++) {
-		const struct maildrop_entry *entry = &r->live.entries[i];
+	for (uint32_t i = 0; error == 0 && i < r->live_count && next < count; i++) {
+		const struct maildrop_entry *entry = &r->live[i];
 		bool is_removed;
 
 		while (next < count && uids[next] < entry->uid)
@@ -110,29 +112,58 @@ append_record(struct maildrop_files *f, const struct removal *r)
 	return 0;
 }
 
+/* Nothing was added or removed since the snapshot was taken. */
+static bool
+is_unchanged(const struct maildrop_files *f, const struct maildrop *m)
+{
+	return m != NULL && m->log_fd >= 0 && m->inode == f->log.inode &&
+		memcmp(m->generation, f->header.generation, sizeof(m->generation)) == 0 &&
+		m->covers == f->end.covers && m->count == f->end.totals.messages &&
+		m->octets == f->end.totals.octets;
+}
+
+/* The session's snapshot says what is there, as long as it is the last word; else the whole index is
+ * read. */
 static int
-remove_messages(
-	struct maildrop_files *f, const uint32_t *uids, uint32_t count, uint32_t *removed_out)
+find_live(struct maildrop_files *f, const struct maildrop *snapshot, struct removal *r)
+{
+	int error;
+
+	if (is_unchanged(f, snapshot)) {
+		r->live = snapshot->entries;
+		r->live_count = snapshot->count;
+		return 0;
+	}
+	error = maildrop_load(f, &r->loaded);
+	if (error == 0)
+		error = messages_settle(&r->loaded);
+	r->live = r->loaded.entries;
+	r->live_count = r->loaded.count;
+	return error;
+}
+
+static int
+remove_messages(struct maildrop_files *f, const struct maildrop *snapshot, const uint32_t *uids,
+	uint32_t count, uint32_t *removed_out)
 {
 	struct removal r = { 0 };
-	int error = maildrop_load(f, &r.live);
+	int error = find_live(f, snapshot, &r);
 
-	if (error == 0)
-		error = messages_settle(&r.live);
 	if (error == 0)
 		error = find_removed(&r, uids, count);
 	if (error == 0 && r.totals.messages > 0)
 		error = append_record(f, &r);
 	if (error == 0)
 		*removed_out = r.totals.messages;
-	messages_free(&r.live);
+	messages_free(&r.loaded);
 	messages_free(&r.expunged);
 	return error;
 }
 
 int
-maildrop_commit(const struct disk *d, const char *address, const struct maildrop_options *options,
-	const uint32_t *uids, uint32_t count, uint32_t *removed_out)
+maildrop_commit_snapshot(const struct disk *d, const char *address, const struct maildrop *snapshot,
+	const struct maildrop_options *options, const uint32_t *uids, uint32_t count,
+	uint32_t *removed_out)
 {
 	struct maildrop_paths paths;
 	struct maildrop_files files;
@@ -148,7 +179,14 @@ maildrop_commit(const struct disk *d, const char *address, const struct maildrop
 	}
 	if (error != 0)
 		return error;
-	error = remove_messages(&files, uids, count, removed_out);
+	error = remove_messages(&files, snapshot, uids, count, removed_out);
 	maildrop_unlock(&files);
 	return error;
+}
+
+int
+maildrop_commit(const struct disk *d, const char *address, const struct maildrop_options *options,
+	const uint32_t *uids, uint32_t count, uint32_t *removed_out)
+{
+	return maildrop_commit_snapshot(d, address, NULL, options, uids, count, removed_out);
 }

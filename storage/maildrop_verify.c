@@ -1,7 +1,8 @@
 /*
  * maildrop_verify.c - look at every octet.
  *
- * The maildrop is brought to rest first, as any session does: index up to date, torn tail gone.
+ * What any session would mend on its way in, an index that is missing, broken or behind, is told first;
+ * then the maildrop is brought to rest, as any session does: index up to date, torn tail gone.
  * Then its size is noted and the write lock given back; what lies below that size does not change
  * any more, and a shared lock keeps dead space from being punched.  Deliveries go on meanwhile.
  */
@@ -128,6 +129,35 @@ verify_index(struct verification *v)
 	compare_entries(v);
 }
 
+/* What is wrong with the index before anybody mends it. */
+static int
+report_index(struct verification *v)
+{
+	struct maildrop_files *f = &v->files;
+	struct messages messages = { 0 };
+	struct disk_status log;
+	struct index_end end;
+	int error = index_load(f->disk, f->paths.index, &f->header, &messages, &end);
+
+	messages_free(&messages);
+	if (error == 0)
+		error = disk_status_of_file(f->disk, f->log_fd, &log);
+	if (error != 0 || log.octets <= LOG_HEADER_OCTETS)
+		return error;
+	if (end.condition == INDEX_NONE)
+		findings_add(&v->findings, 0,
+			"the index is missing, damaged or of another log: it is made anew");
+	else if (end.condition == INDEX_BROKEN)
+		findings_add(&v->findings, end.octets,
+			"the index is damaged from here on: it is made anew");
+	else if (end.covers < log.octets)
+		findings_add(&v->findings, end.covers,
+			"the index covers no more of a log of %llu octets: it is brought up to "
+			"date",
+			(unsigned long long)log.octets);
+	return 0;
+}
+
 /* With the write lock held: what is there, and how far it goes. */
 static int
 take_stock(struct verification *v)
@@ -137,6 +167,8 @@ take_stock(struct verification *v)
 	int error = disk_lock(f->disk, f->log_fd, MAILDROP_LOCK_READ, DISK_LOCK_SHARED,
 		f->options.lock_timeout_ms);
 
+	if (error == 0)
+		error = report_index(v);
 	if (error == 0)
 		error = maildrop_recover_if_behind(f);
 	if (error != 0 && error != -EBADMSG)

@@ -69,7 +69,7 @@ struct fault_disk {
 	struct disk host;
 	unsigned calls;   /* of the kinds that are meant */
 	unsigned fail_at; /* this call fails, counted from 1; 0: none */
-	unsigned kinds; /* enum fault_kind bits; all, if not set otherwise after fault_init() */
+	unsigned kinds;   /* enum fault_kind bits; all, if not set otherwise after fault_init() */
 	int error;
 	bool is_sticky; /* and so do all of these kinds that follow */
 	bool dies;      /* and so do all that follow */

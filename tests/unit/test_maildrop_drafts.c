@@ -324,6 +324,115 @@ a_message_that_was_refused_leaves_nothing(void **state)
 	assert_usage(d, 0, 0);
 }
 
+/* ---- on the way ---------------------------------------------------------------------------- */
+
+static unsigned index_reads;
+static struct disk_ops counting_ops;
+
+static ssize_t
+count_large_reads(const struct disk *d, int fd, void *to, size_t size, uint64_t offset)
+{
+	index_reads += size > 64;
+	return fixture.spool.disk.ops->read_at(d, fd, to, size, offset);
+}
+
+/* A session deletes by what its snapshot says, unless another has changed the maildrop since. */
+static void
+deletions_by_a_snapshot(void **state)
+{
+	const struct disk *d = &fixture.spool.disk;
+	struct disk counting = *d;
+	struct maildrop *m;
+	uint32_t removed;
+
+	(void)state;
+	counting_ops = *d->ops;
+	counting_ops.read_at = count_large_reads;
+	counting.ops = &counting_ops;
+	for (unsigned i = 0; i < 6; i++)
+		spool_deliver(d, BY_DRAFT, "A: b\n\nc\n");
+	m = spool_open(d, BY_DRAFT);
+	index_reads = 0;
+	assert_int_equal(maildrop_commit_snapshot(&counting, BY_DRAFT, m, &spool_options,
+				 (uint32_t[]){ 2, 3, 5 }, 3, &removed),
+		0);
+	assert_int_equal(removed, 3);
+	assert_int_equal(index_reads, 0);
+	assert_usage(d, 33, 3);
+
+	/* The snapshot is not the last word any more. */
+	assert_int_equal(maildrop_commit_snapshot(&counting, BY_DRAFT, m, &spool_options,
+				 (uint32_t[]){ 1, 2, 3 }, 3, &removed),
+		0);
+	assert_int_equal(removed, 1);
+	assert_true(index_reads > 0);
+	assert_usage(d, 22, 2);
+	maildrop_close(d, m);
+	assert_int_equal(maildrop_verify(d, BY_DRAFT, &spool_options, note_finding, NULL), 0);
+}
+
+static void
+count_finding(void *ctx, uint64_t offset, const char *text)
+{
+	(void)offset;
+	if (strstr(text, "index") != NULL)
+		++*(unsigned *)ctx;
+}
+
+static void
+verify_tells_before_it_mends(void **state)
+{
+	const struct disk *d = &fixture.spool.disk;
+	char path[LAYOUT_PATH_MAX];
+	unsigned findings = 0;
+	int fd;
+
+	(void)state;
+	spool_deliver(d, BY_DRAFT, "A: b\n\nc\n");
+	spool_deliver(d, BY_DRAFT, "A: b\n\nc\n");
+	assert_int_equal(maildrop_verify(d, BY_DRAFT, &spool_options, note_finding, NULL), 0);
+	assert_int_equal(layout_file(BY_DRAFT, "index", path), 0);
+	for (unsigned octets = 0; octets < 192; octets += 40) { /* none, broken, behind */
+		fd = disk_open(d, path, O_RDWR, 0);
+		assert_int_equal(disk_truncate(d, fd, octets), 0);
+		disk_close(d, fd);
+		findings = 0;
+		assert_int_equal(
+			maildrop_verify(d, BY_DRAFT, &spool_options, count_finding, &findings), 1);
+		assert_int_equal(findings, 1);
+		assert_int_equal(
+			maildrop_verify(d, BY_DRAFT, &spool_options, note_finding, NULL), 0);
+	}
+	assert_int_equal(disk_unlink(d, path), 0);
+	assert_int_equal(maildrop_verify(d, BY_DRAFT, &spool_options, count_finding, &findings), 1);
+	assert_usage(d, 22, 2);
+}
+
+/* Somebody died between link and unlink of a new log. */
+static void
+a_passing_name_is_taken_away(void **state)
+{
+	const struct disk *d = &fixture.spool.disk;
+	char log[LAYOUT_PATH_MAX];
+	char passing[LAYOUT_PATH_MAX];
+	char other[LAYOUT_PATH_MAX];
+	struct disk_status status;
+	struct maildrop_writer *w;
+
+	(void)state;
+	assert_int_equal(maildrop_writer_open(d, BY_DRAFT, &spool_options, 0, &w), 0);
+	maildrop_writer_close(w);
+	assert_int_equal(layout_file(BY_DRAFT, "log", log), 0);
+	assert_int_equal(layout_file(BY_DRAFT, "log.0123abcd", passing), 0);
+	assert_int_equal(layout_file(BY_DRAFT, "log.0123abcde", other), 0);
+	assert_int_equal(disk_link(d, log, passing), 0);
+	assert_int_equal(disk_link(d, log, other), 0);
+	spool_deliver(d, BY_DRAFT, "A: b\n\nc\n");
+	assert_int_equal(disk_status_of_path(d, passing, &status), -ENOENT);
+	assert_int_equal(disk_status_of_path(d, other, &status), 0);
+	assert_usage(d, 11, 1);
+}
+
 int
 main(void)
 {
@@ -335,6 +444,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(usage_does_not_wait_on_a_shard, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_message_that_was_refused_leaves_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(deletions_by_a_snapshot, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(verify_tells_before_it_mends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_passing_name_is_taken_away, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
