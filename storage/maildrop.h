@@ -185,7 +185,8 @@ uint32_t maildrop_writer_uid_validity(const struct maildrop_writer *w);
 void maildrop_writer_close(struct maildrop_writer *w);
 
 /* Verify every octet of a maildrop: log, index against log, contents against their checksums.  An
- * index that any session would mend is reported too, and then mended.
+ * index that any session would mend is reported too, and then mended; it is not counted, as it is
+ * what a crash leaves.
  * `report` is called for each finding with the octet offset in the log (or in the index) and one
  * line of text. Returns the number of findings, or a negative errno. */
 int maildrop_verify(const struct disk *d, const char *address,

@@ -129,10 +129,12 @@ verify_index(struct verification *v)
 	compare_entries(v);
 }
 
-/* What is wrong with the index before anybody mends it. */
+/* What is wrong with the index before anybody mends it: told, and not counted, as a crash at any
+ * moment may leave it so. */
 static int
 report_index(struct verification *v)
 {
+	struct findings notes = v->findings;
 	struct maildrop_files *f = &v->files;
 	struct messages messages = { 0 };
 	struct disk_status log;
@@ -145,13 +147,13 @@ report_index(struct verification *v)
 	if (error != 0 || log.octets <= LOG_HEADER_OCTETS)
 		return error;
 	if (end.condition == INDEX_NONE)
-		findings_add(&v->findings, 0,
+		findings_add(&notes, 0,
 			"the index is missing, damaged or of another log: it is made anew");
 	else if (end.condition == INDEX_BROKEN)
-		findings_add(&v->findings, end.octets,
-			"the index is damaged from here on: it is made anew");
+		findings_add(
+			&notes, end.octets, "the index is damaged from here on: it is made anew");
 	else if (end.covers < log.octets)
-		findings_add(&v->findings, end.covers,
+		findings_add(&notes, end.covers,
 			"the index covers no more of a log of %llu octets: it is brought up to "
 			"date",
 			(unsigned long long)log.octets);
