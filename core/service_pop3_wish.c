@@ -492,9 +492,9 @@ work_commit(struct offload_job *job)
 {
 	struct wish *w = wish_of(job);
 
-	w->error = maildrop_commit_snapshot(&w->common->disk,
-		w->service->hold->maildrop->address, w->service->hold->maildrop,
-		&w->common->maildrop_options, w->commit.uids, w->commit.count, &w->commit.removed);
+	w->error = maildrop_commit_snapshot(&w->common->disk, w->service->hold->maildrop->address,
+		w->service->hold->maildrop, &w->common->maildrop_options, w->commit.uids,
+		w->commit.count, &w->commit.removed);
 	free(w->commit.uids);
 }
 
