@@ -121,10 +121,12 @@ lmtp_path_take(struct span *rest, struct span *mailbox_out)
 		return false;
 	s = span_after(s, 1);
 	*mailbox_out = span_of(s.at, 0);
-	if (s.at[0] == '@' && !pass_over_route(&s))
+	if (s.at[0] == '@') {
+		if (!pass_over_route(&s) || !take_mailbox(&s, mailbox_out))
+			return false;
+	} else if (s.at[0] != '>' && !take_mailbox(&s, mailbox_out)) {
 		return false;
-	if (s.length > 0 && s.at[0] != '>' && !take_mailbox(&s, mailbox_out))
-		return false;
+	}
 	if (s.length == 0 || s.at[0] != '>')
 		return false;
 	*rest = span_after(s, 1);

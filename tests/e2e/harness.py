@@ -196,25 +196,67 @@ class Pop:
 
 
 class Lmtp(Pop):
-    """The same for LMTP, up to LHLO; an answer is its last line."""
+    """The same for LMTP; a path instead of a port is a local socket."""
 
     def __init__(self, port, hello=True, **how):
-        super().__init__(port, **how)
-        self.answer()
+        """`hello` True: up to LHLO; False: up to the greeting; None: nothing is heard yet."""
+        if isinstance(port, int):
+            super().__init__(port, **how)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(WAIT_S)
+            self.socket.connect(port)
+            self.buffer = b""
         if hello:
-            self.ask("LHLO client." + DOMAIN)
+            self.hello()
+        elif hello is not None:
+            self.expect(220)
+
+    def reply(self):
+        """All lines of one reply."""
+        lines = [self.line()]
+        while lines[-1][3:4] == b"-":
+            lines.append(self.line())
+        return b"".join(lines)
 
     def answer(self):
-        line = self.line()
-        while line[3:4] == b"-":
-            line = self.line()
+        """The last line of one."""
+        line = self.reply().splitlines(True)[-1:]
         if not line:
             raise EOFError("the server closed")
-        return line
+        return line[0]
 
     def ask(self, text):
         self.send(text + "\r\n")
         return self.answer()
+
+    def say(self, text, code):
+        self.send(text + "\r\n" if isinstance(text, str) else text + b"\r\n")
+        return self.expect(code, text)
+
+    def expect(self, code, what="reply"):
+        reply = self.reply()
+        if not reply.startswith(b"%d" % code):
+            raise AssertionError("%s: %r" % (what, reply))
+        return reply
+
+    def hello(self):
+        self.expect(220)
+        self.say("LHLO client.example.net", 250)
+        return self
+
+    def envelope(self, *recipients, sender="sender@example.net"):
+        self.say("MAIL FROM:<%s>" % sender, 250)
+        for name in recipients:
+            self.say("RCPT TO:<%s@%s>" % (name, DOMAIN), 250)
+        return self
+
+    def send_mail(self, message, *names):
+        """One message, LF or CRLF, step by step; the replies, one for each recipient."""
+        self.envelope(*names)
+        self.say("DATA", 354)
+        self.send(stuffed(normalised(message)) + b".\r\n")
+        return [self.reply() for _ in names]
 
     def deliver(self, recipients, message, sender="sender@example.net"):
         """One transaction, `message` with CRLF line ends; an answer for each recipient."""
@@ -237,7 +279,8 @@ def free_port(host="127.0.0.1"):
 
 
 class Site:
-    def __init__(self, listener=None, lmtp=False, in_memory=False, **settings):
+    def __init__(self, listener=None, lmtp=None, in_memory=False, **settings):
+        """`lmtp`: True, or settings: a second listener, on a port and a local socket."""
         memory = "/dev/shm" if in_memory and os.path.isdir("/dev/shm") else None
         self.directory = tempfile.mkdtemp(prefix="ringpost-e2e-", dir=memory)
         os.chmod(self.directory, 0o755)
@@ -250,7 +293,9 @@ class Site:
         self.listener = {"plaintext_auth": "yes"}
         self.listener.update(listener or {})
         self.port = free_port()
-        self.lmtp_port = free_port() if lmtp else None
+        self.lmtp_listener = {} if lmtp is True else lmtp
+        self.lmtp_port = free_port()
+        self.lmtp_path = os.path.join(self.directory, "lmtp")
         self.process = None
         self.write_config()
 
@@ -263,9 +308,12 @@ class Site:
             for name, value in self.listener.items():
                 f.write("\t%s = %s\n" % (name, value))
             f.write("}\n")
-            if self.lmtp_port is not None:
-                f.write('listen mail {\n\taddress = "127.0.0.1:%d"\n\tprotocol = lmtp\n}\n'
-                        % self.lmtp_port)
+            if self.lmtp_listener is not None:
+                f.write('listen lmtp {\n\tprotocol = lmtp\n\taddress = {"127.0.0.1:%d", "%s"}\n'
+                        % (self.lmtp_port, self.lmtp_path))
+                for name, value in self.lmtp_listener.items():
+                    f.write("\t%s = %s\n" % (name, value))
+                f.write("}\n")
 
     # accounts and mail
 
@@ -401,6 +449,9 @@ class Site:
     def pop(self, **how):
         return Pop(self.port, **how)
 
+    def lmtp(self, **how):
+        return Lmtp(self.lmtp_port, hello=None, **how)
+
     def session(self, name="alice", secret=SECRET, **how):
         return Pop(self.port, **how).login(name, secret)
 
@@ -416,8 +467,8 @@ class Case(unittest.TestCase):
     """One test, one or more sites.  Servers must end well."""
     maxDiff = 2000
 
-    def site(self, users=("alice",), listener=None, start=True, messages=None, **settings):
-        site = Site(listener, **settings)
+    def site(self, users=("alice",), listener=None, lmtp=None, start=True, messages=None, **settings):
+        site = Site(listener, lmtp, **settings)
         self.addCleanup(self.end_site, site)
         for name in users:
             site.add_user(name)

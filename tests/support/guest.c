@@ -7,6 +7,7 @@
 #include "io/base/must.h"
 #include "storage/content.h"
 #include "storage/topscan.h"
+#include "tests/support/guest_lmtp.h"
 
 #include <errno.h>
 #include <gsasl.h>
@@ -31,8 +32,8 @@ room_to_say(struct guest *g, size_t octets)
 }
 
 /* Take the whole reply, as a socket would. */
-static void
-take_reply(struct guest *g)
+void
+guest_take_reply(struct guest *g)
 {
 	must(!g->reply.failed);
 	while (!segments_is_empty(&g->reply)) {
@@ -98,6 +99,15 @@ is_right(const struct guest *g, const struct login_question *q)
 	return false;
 }
 
+/* Who may log in. */
+static struct guest_account *
+find(const struct guest *g, struct span name)
+{
+	struct guest_account *account = g->world->find(g->world->ctx, name);
+
+	return account == NULL || account->disabled ? NULL : account;
+}
+
 static enum pop3_next
 verify(struct guest *g)
 {
@@ -105,7 +115,7 @@ verify(struct guest *g)
 	struct login_answer answer = { .verdict = LOGIN_BAD };
 	struct scram_keys keys;
 
-	g->account = g->world->find(g->world->ctx, q.name);
+	g->account = find(g, q.name);
 	if (g->world->login_unavailable) {
 		answer.verdict = LOGIN_UNAVAILABLE;
 	} else if (q.kind == LOGIN_KEYS) {
@@ -115,9 +125,7 @@ verify(struct guest *g)
 		answer.verdict = LOGIN_GOOD;
 	} else if (is_right(g, &q)) {
 		if (q.acts_for.length > 0)
-			g->account = g->account->is_master
-				? g->world->find(g->world->ctx, q.acts_for)
-				: NULL;
+			g->account = g->account->is_master ? find(g, q.acts_for) : NULL;
 		if (g->account != NULL) {
 			answer.verdict = LOGIN_GOOD;
 			answer.may_not_delete = g->account->read_only;
@@ -189,7 +197,7 @@ go_on(struct guest *g, enum pop3_next next)
 	while (next != POP3_NEXT_LINE) {
 		switch (next) {
 		case POP3_NEXT_DRAIN:
-			take_reply(g);
+			guest_take_reply(g);
 			next = pop3_session_drained(&g->session);
 			break;
 		case POP3_NEXT_VERIFY:
@@ -209,18 +217,18 @@ go_on(struct guest *g, enum pop3_next next)
 			break;
 		case POP3_NEXT_TLS:
 			g->awaits_tls = true;
-			take_reply(g);
+			guest_take_reply(g);
 			return;
 		case POP3_NEXT_CLOSE:
 		case POP3_NEXT_REFUSE:
 			g->closed = true;
-			take_reply(g);
+			guest_take_reply(g);
 			return;
 		case POP3_NEXT_LINE:
 			break;
 		}
 	}
-	take_reply(g);
+	guest_take_reply(g);
 }
 
 void
@@ -234,6 +242,10 @@ guest_connect(struct guest *g, const struct guest_world *world)
 	slab_init(&g->long_blocks, LONG_LINE_BLOCK_OCTETS, 1);
 	g->lines = (struct line_pool){ &g->blocks, &g->long_blocks };
 	line_reader_init(&g->reader, &g->lines);
+	if (world->speaks_lmtp) {
+		guest_lmtp_connect(g);
+		return;
+	}
 	pop3_session_init(&g->session, &world->policy, &g->reply, &g->names);
 	go_on(g, pop3_session_greet(&g->session, NULL));
 }
@@ -247,6 +259,10 @@ guest_hear(struct guest *g, struct span octets)
 		return;
 	if (g->awaits_tls) { /* these are no TLS: the handshake fails */
 		g->closed = true;
+		return;
+	}
+	if (g->lmtp != NULL) {
+		guest_lmtp_hear(g, octets);
 		return;
 	}
 	if (!g->heard && pop3_session_is_foreign(&g->session, octets))
@@ -289,6 +305,10 @@ guest_secure(struct guest *g)
 		return;
 	must(g->awaits_tls);
 	g->awaits_tls = false;
+	if (g->lmtp != NULL) {
+		guest_lmtp_secure(g);
+		return;
+	}
 	go_on(g, pop3_session_secured(&g->session, &facts));
 }
 
@@ -297,7 +317,10 @@ guest_disconnect(struct guest *g)
 {
 	line_reader_clear(&g->reader);
 	segments_clear(&g->reply);
-	pop3_session_end(&g->session);
+	if (g->lmtp != NULL)
+		guest_lmtp_disconnect(g);
+	else
+		pop3_session_end(&g->session);
 	if (g->maildrop != NULL)
 		memdrop_release(g->maildrop);
 	g->maildrop = NULL;

@@ -1,6 +1,7 @@
 /*
- * guest.h - the bare POP3 session with everything around it played by one thread: lines are cut by
- * core/line.h, the maildrop is a memdrop, what the session waits for is answered at once.
+ * guest.h - the bare session, POP3's or LMTP's, with everything around it played by one thread:
+ * lines are cut by core/line.h, the maildrop is a memdrop, what the session waits for is answered at
+ * once.
  *
  * Transcripts and fuzzers drive it: octets in, octets out.
  *
@@ -10,30 +11,41 @@
 #define TESTS_SUPPORT_GUEST_H
 
 #include "core/line.h"
+#include "core/lmtp/session.h"
 #include "core/pop3/session.h"
+#include "core/settings.h"
 #include "tests/support/memdrop.h"
 
-/* Who has an account, and what goes wrong.  NULL from find: no such account, or it is disabled. */
+/* Who has an account, and what goes wrong.  NULL from find: no such account. */
 struct guest_account {
 	struct span secret;
 	bool read_only;
-	bool is_master; /* may act for others */
+	bool disabled;
+	bool is_master;        /* may act for others */
+	uint64_t quota_octets; /* 0: none */
+	uint32_t quota_messages;
+	int deliver_error;
 	struct memdrop memdrop;
 };
 
 struct guest_world {
 	struct guest_account *(*find)(void *ctx, struct span name);
 	void *ctx;
+	bool speaks_lmtp;
 	struct pop3_policy policy;
+	struct lmtp_policy lmtp_policy;
+	struct settings head_settings; /* only add_... */
 	bool login_unavailable;
 	int open_error;
 	int check_error;
 	int scan_error;
 	int commit_error;
+	int store_error;
 };
 
 struct guest {
 	const struct guest_world *world;
+	struct lmtp_guest *lmtp; /* NULL: it speaks POP3 */
 	struct pop3_session session;
 	struct line_reader reader;
 	struct segments_pool pool;

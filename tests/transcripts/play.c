@@ -34,9 +34,8 @@ find_account(void *ctx, struct span name)
 		char full[512];
 
 		snprintf(full, sizeof(full), "%s@example.org", account->name);
-		if (!account->disabled &&
-			(span_equals(name, span_of_string(account->name)) ||
-				span_equals(name, span_of_string(full))))
+		if (span_equals(name, span_of_string(account->name)) ||
+			span_equals(name, span_of_string(full)))
 			return &stage->accounts[i];
 	}
 	return NULL;
@@ -58,6 +57,21 @@ stage_set(struct stage *stage, const struct transcript *t)
 			.mechanisms = t->mechanisms,
 			.failed_logins_max = t->failed_logins,
 		},
+		.speaks_lmtp = t->speaks_lmtp,
+		.lmtp_policy = {
+			.hostname = "host.example.org",
+			.greeting = t->greeting,
+			.offers_tls = t->offers_tls,
+			.normalises_newlines = t->normalises_newlines,
+			.octets_max = t->lmtp_octets,
+			.recipients_max = (uint32_t)t->lmtp_recipients,
+		},
+		.head_settings = {
+			.add_return_path = t->add_return_path,
+			.add_delivered_to = t->add_delivered_to,
+			.add_received = t->add_received,
+		},
+		.store_error = t->store_error,
 		.login_unavailable = t->login_unavailable,
 		.open_error = t->open_error,
 		.check_error = t->check_error,
@@ -69,6 +83,10 @@ stage_set(struct stage *stage, const struct transcript *t)
 
 		stage->accounts[i].secret = span_of(account->secret.octets, account->secret.length);
 		stage->accounts[i].read_only = account->read_only;
+		stage->accounts[i].disabled = account->disabled;
+		stage->accounts[i].quota_octets = account->quota_octets;
+		stage->accounts[i].quota_messages = (uint32_t)account->quota_messages;
+		stage->accounts[i].deliver_error = account->deliver_error;
 		stage->accounts[i].is_master = account->is_master;
 		memdrop_init(&stage->accounts[i].memdrop);
 		for (unsigned m = 0; m < account->message_count; m++)
@@ -169,6 +187,21 @@ pass_over(struct play *p, const struct step *steps, unsigned index)
 }
 
 static bool
+begins_connection(const struct step *step)
+{
+	return step->kind == STEP_RESET || step->kind == STEP_AGAIN || step->kind == STEP_POP3 ||
+		step->kind == STEP_LMTP;
+}
+
+/* What the connection that this step begins speaks; the others speak what was spoken before. */
+static void
+choose_protocol(struct guest_world *world, const struct step *step)
+{
+	if (step->kind == STEP_POP3 || step->kind == STEP_LMTP)
+		world->speaks_lmtp = step->kind == STEP_LMTP;
+}
+
+static bool
 play_step(struct play *p, const struct step *steps, unsigned index)
 {
 	const struct step *step = &steps[index];
@@ -186,12 +219,15 @@ play_step(struct play *p, const struct step *steps, unsigned index)
 		return true;
 	case STEP_RESET:
 	case STEP_AGAIN:
+	case STEP_POP3:
+	case STEP_LMTP:
 		if (p->at != p->guest.said_octets)
 			return fails(p, "more was said");
-		if (p->guest.closed != (step->kind == STEP_AGAIN))
+		if (p->guest.closed != (step->kind != STEP_RESET))
 			return fails(p, p->guest.closed ? "it has closed" : "it has not closed");
 		hang_up(&p->guest, &p->transcript_of_all);
 		p->at = 0;
+		choose_protocol(&p->stage.world, step);
 		guest_connect(&p->guest, &p->stage.world);
 		return true;
 	case STEP_LINE:
@@ -293,7 +329,7 @@ input_of_connection(const struct transcript *t, unsigned *index)
 	for (; *index < t->step_count; (*index)++) {
 		const struct step *step = &t->steps[*index];
 
-		if (step->kind == STEP_RESET || step->kind == STEP_AGAIN || step->kind == STEP_TLS)
+		if (begins_connection(step) || step->kind == STEP_TLS)
 			break;
 		if (step->kind != STEP_SEND)
 			continue;
@@ -318,6 +354,16 @@ tls_begins(const struct transcript *t, unsigned index, struct guest *guest)
 	return true;
 }
 
+/* The step before `index` begins another connection. */
+static bool
+next_connection(const struct transcript *t, unsigned index, struct guest_world *world)
+{
+	if (index > t->step_count || index == 0 || !begins_connection(&t->steps[index - 1]))
+		return false;
+	choose_protocol(world, &t->steps[index - 1]);
+	return true;
+}
+
 static bool
 play_cut(const struct transcript *t, unsigned way, const struct text *expected)
 {
@@ -338,8 +384,7 @@ play_cut(const struct transcript *t, unsigned way, const struct text *expected)
 			free(input.octets);
 		} while (tls_begins(t, index, &guest));
 		hang_up(&guest, &all);
-	} while (index <= t->step_count && index > 0 &&
-		(t->steps[index - 1].kind == STEP_RESET || t->steps[index - 1].kind == STEP_AGAIN));
+	} while (next_connection(t, index, &stage.world));
 	stage_clear(&stage);
 	same = span_equals(
 		span_of(all.octets, all.length), span_of(expected->octets, expected->length));

@@ -19,7 +19,7 @@ import harness  # noqa: E402
 import tls  # noqa: E402
 
 SILENCE_S = 0.05
-NOOP_ANSWER = b"+OK nothing done\r\n"
+NOOP_ANSWERS = {"pop3": b"+OK nothing done\r\n", "lmtp": b"250 2.0.0 ok\r\n"}
 OCTETS_ONE_BY_ONE_MAX = 3000  # more would take long and show nothing new
 
 
@@ -90,7 +90,7 @@ class Transcript:
     def __init__(self, path):
         self.path, self.accounts, self.settings, self.steps = path, {}, {}, []
         self.masters = []
-        self.listener, self.session_only = {}, False
+        self.listener, self.session_only, self.protocol = {}, False, "pop3"
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as f:
             for number, line in enumerate(f, 1):
                 self.number = number
@@ -100,7 +100,7 @@ class Transcript:
                     raise Mistake("%s:%d: %s" % (path, number, mistake))
         if not self.accounts:
             self._account("alice")
-        self.changes_mail = any(kind == "send" and b"DELE" in text.octets.upper()
+        self.changes_mail = self.protocol == "lmtp" or any(kind == "send" and b"DELE" in text.octets.upper()
                                 for kind, _, _, text in self.steps)
 
     def _account(self, name):
@@ -116,12 +116,12 @@ class Transcript:
     def _read_line(self, line):
         if line == "" or line.startswith("#"):
             return
-        dialogue = re.match(r"(C|C-raw|C-tls|C-reset|C-again|C-times|S|S-times|S\.\.\.|S-has|S-lacks|"
+        dialogue = re.match(r"(C|C-raw|C-tls|C-reset|C-again|C-pop3|C-lmtp|C-times|S|S-times|S\.\.\.|S-has|S-lacks|"
                             r"S-silence|S-close)(?: (\d+))?(?:: ?(.*))?$", line, re.S)
         if dialogue:
             word, times, text = dialogue.groups()
             kind = {"C": "send", "C-raw": "send", "C-times": "send", "C-tls": "tls", "C-reset": "reset",
-                    "C-again": "again", "S": "line", "S-times": "line", "S...": "pass",
+                    "C-again": "again", "C-pop3": "pop3", "C-lmtp": "lmtp", "S": "line", "S-times": "line", "S...": "pass",
                     "S-has": "has", "S-lacks": "lacks", "S-silence": "silence",
                     "S-close": "close"}[word]
             end = "\\r\\n" if word in ("C", "C-times") else ""
@@ -148,6 +148,10 @@ class Transcript:
         elif word == "master":
             self.masters.append('"%s@example.org"' % rest)
             self.settings["master_users"] = "{%s}" % ", ".join(self.masters)
+        elif word in ("quota-octets", "quota-messages"):
+            self._account(name).flags += ["--" + word, value]
+        elif line == "protocol lmtp":
+            self.protocol = "lmtp"
         elif word == "setting":
             key, _, value = rest.partition(" = ")
             (self.listener if key in ("plaintext_auth", "tls") else self.settings)[key] = value
@@ -182,9 +186,10 @@ class StepByStep:
         self.t, self.site = transcript, site
         self.said = []
         self.pop = None
+        self.protocol = transcript.protocol
 
     def connect(self):
-        self.pop = self.site.pop()
+        self.pop = connect(self.site, self.protocol)
         self.said.append([b""])
 
     def line(self):
@@ -248,9 +253,11 @@ class StepByStep:
         elif kind == "tls":
             begin_tls(self.pop)
             self.said[-1].append(b"")
-        elif kind in ("reset", "again"):
-            if kind == "again":
+        elif kind in ("reset", "again", "pop3", "lmtp"):
+            if kind != "reset":
                 self.expect_close()
+            if kind in ("pop3", "lmtp"):
+                self.protocol = kind
             self.pop.close()
             self.connect()
         elif kind == "line":
@@ -267,24 +274,30 @@ class StepByStep:
             self.expect_close()
 
 
+def connect(site, protocol):
+    return site.pop() if protocol == "pop3" else site.lmtp()
+
+
 def begin_tls(pop):
     pop.socket = tls.context().wrap_socket(pop.socket, server_hostname="transcript")
 
 
 def connections_of(transcript):
-    """What the client says on each connection, in clear and in TLS, and whether the server closes it."""
-    inputs, closed = [[b""]], []
+    """What the client says on each connection, in clear and in TLS, whether the server closes it, and
+    what they speak."""
+    inputs, closed, protocols = [[b""]], [], [transcript.protocol]
     last = None
     for kind, _, times, text in transcript.steps:
-        if kind in ("reset", "again"):
+        if kind in ("reset", "again", "pop3", "lmtp"):
             inputs.append([b""])
-            closed.append(kind == "again")
+            closed.append(kind != "reset")
+            protocols.append(kind if kind in NOOP_ANSWERS else protocols[-1])
         elif kind == "send":
             inputs[-1][-1] += text.octets * times
         elif kind == "tls":
             inputs[-1].append(b"")
         last = kind
-    return list(zip(inputs, closed + [last == "close"]))
+    return list(zip(inputs, closed + [last == "close"], protocols))
 
 
 def pieces(octets, way, seed):
@@ -300,11 +313,13 @@ def pieces(octets, way, seed):
 
 
 def play_cut(transcript, site, way, expected, seed=0):
-    for (stretches, closes), said in zip(connections_of(transcript), expected):
+    for (stretches, closes, protocol), said in zip(connections_of(transcript), expected):
         octets, wanted = stretches[-1], said[-1]
         # where the session goes on, one more answer shows that nothing else was said before it
         asks_more = not closes and (octets == b"" or octets.endswith(b"\n"))
-        with site.pop() as pop:
+        if protocol == "lmtp" and transcript.steps[-1][0] == "silence":
+            asks_more = False  # it may be text of a message
+        with connect(site, protocol) as pop:
             for in_clear, answer in zip(stretches[:-1], said[:-1]):
                 for piece in pieces(in_clear, way, seed):
                     pop.send(piece)
@@ -325,12 +340,16 @@ def play_cut(transcript, site, way, expected, seed=0):
                              % (transcript.path, way, at, len(wanted), got[at:at + 80],
                                 wanted[at:at + 80]))
             more = pop.rest() if closes else pop.line() if asks_more else b""
-            if closes and more or asks_more and more != NOOP_ANSWER:
+            if closes and more or asks_more and more != NOOP_ANSWERS[protocol]:
                 raise Failed("%s: cut %s more was said: %r" % (transcript.path, way, more[:100]))
 
 
 def make_site(transcript):
-    site = harness.Site(transcript.listener, **transcript.settings)
+    if transcript.protocol == "lmtp":
+        site = harness.Site(None, {k: v for k, v in transcript.listener.items() if k == "tls"},
+                            **transcript.settings)
+    else:
+        site = harness.Site(transcript.listener, **transcript.settings)
     for name, account in transcript.accounts.items():
         site.add_user(name, account.secret, *account.flags)
         if account.messages:
@@ -342,7 +361,7 @@ def play(transcript):
     site = make_site(transcript)
     fresh = site.spool + ".fresh"
     shutil.copytree(site.spool, fresh)
-    longest = max(len(octets) for stretches, _ in connections_of(transcript) for octets in stretches)
+    longest = max(len(octets) for stretches, _, _ in connections_of(transcript) for octets in stretches)
     try:
         site.start()
         said = StepByStep(transcript, site).play()

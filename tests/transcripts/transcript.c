@@ -328,6 +328,18 @@ read_setting(struct reader *r, char *rest)
 		value[strlen(value) - 1] = '\0'; /* it stands in quotes */
 		if (!sasl_mechanisms_read(value + 1, &t->mechanisms))
 			return wrong(r, "an unknown mechanism");
+	} else if (strcmp(rest, "bare_newlines") == 0) {
+		t->normalises_newlines = strcmp(value, "normalise") == 0;
+	} else if (strcmp(rest, "lmtp_message_octets") == 0) {
+		t->lmtp_octets = strtoul(value, NULL, 10);
+	} else if (strcmp(rest, "lmtp_recipients") == 0) {
+		t->lmtp_recipients = strtoul(value, NULL, 10);
+	} else if (strcmp(rest, "add_return_path") == 0) {
+		t->add_return_path = strcmp(value, "yes") == 0;
+	} else if (strcmp(rest, "add_delivered_to") == 0) {
+		t->add_delivered_to = strcmp(value, "yes") == 0;
+	} else if (strcmp(rest, "add_received") == 0) {
+		t->add_received = strcmp(value, "yes") == 0;
 	} else if (strcmp(rest, "failed_logins") == 0) {
 		t->failed_logins = (unsigned)strtoul(value, NULL, 10);
 	} else {
@@ -340,7 +352,7 @@ static bool
 read_errno(struct reader *r, const char *name, int *error_out)
 {
 	static const int known[] = { EIO, EBUSY, EBADMSG, ETIMEDOUT, ENOSPC, EPROTONOSUPPORT,
-		EAGAIN };
+		EAGAIN, EDQUOT, EFBIG, ENOMEM };
 
 	for (size_t i = 0; i < array_count(known); i++) {
 		if (strcmp(strerrorname_np(known[i]), name) == 0) {
@@ -349,6 +361,31 @@ read_errno(struct reader *r, const char *name, int *error_out)
 		}
 	}
 	return wrong(r, "an errno that play.c knows");
+}
+
+/* "NAME: ERRNO" */
+static bool
+read_delivery(struct reader *r, char *rest)
+{
+	char *name = cut_value(rest);
+	struct transcript_account *account = account_named(r, rest);
+
+	if (name == NULL || account == NULL)
+		return wrong(r, "pretend deliver NAME: ERRNO, of a known account");
+	return read_errno(r, name, &account->deliver_error);
+}
+
+/* "NAME: N" */
+static bool
+read_quota(struct reader *r, char *rest, size_t field)
+{
+	char *number = cut_value(rest);
+	struct transcript_account *account = account_named(r, rest);
+
+	if (number == NULL || account == NULL)
+		return wrong(r, "quota-octets NAME: N, or quota-messages, of a known account");
+	*(unsigned long *)((char *)account + field) = strtoul(number, NULL, 10);
+	return true;
 }
 
 static bool
@@ -366,6 +403,10 @@ read_pretence(struct reader *r, char *rest)
 		return read_errno(r, rest, &r->t->scan_error);
 	if (take_word(&rest, "commit "))
 		return read_errno(r, rest, &r->t->commit_error);
+	if (take_word(&rest, "store "))
+		return read_errno(r, rest, &r->t->store_error);
+	if (take_word(&rest, "deliver "))
+		return read_delivery(r, rest);
 	return wrong(r, "pretend login|open|check|scan|commit ...");
 }
 
@@ -436,6 +477,14 @@ read_header(struct reader *r, char *line)
 		return set_flag(r, line, offsetof(struct transcript_account, is_master));
 	if (take_word(&line, "logged in as "))
 		return add_login(r, line);
+	if (take_word(&line, "quota-octets "))
+		return read_quota(r, line, offsetof(struct transcript_account, quota_octets));
+	if (take_word(&line, "quota-messages "))
+		return read_quota(r, line, offsetof(struct transcript_account, quota_messages));
+	if (strcmp(line, "protocol lmtp") == 0) {
+		r->t->speaks_lmtp = true;
+		return true;
+	}
 	if (strcmp(line, "only server") == 0) {
 		r->t->server_only = true;
 		return true;
@@ -470,6 +519,8 @@ read_line(struct reader *r, char *line)
 		{ "C-tls", STEP_TLS, "" },
 		{ "C-reset", STEP_RESET, "" },
 		{ "C-again", STEP_AGAIN, "" },
+		{ "C-pop3", STEP_POP3, "" },
+		{ "C-lmtp", STEP_LMTP, "" },
 		{ "S:", STEP_LINE, "" },
 		{ "S...:", STEP_PASS_OVER, "" },
 		{ "S-has:", STEP_HAS, "" },
@@ -506,6 +557,9 @@ transcript_read(const char *path)
 	r.t->path = path;
 	r.t->plaintext_auth = true;
 	r.t->failed_logins = 3;
+	r.t->lmtp_octets = 52428800;
+	r.t->lmtp_recipients = 1000;
+	r.t->add_return_path = r.t->add_delivered_to = r.t->add_received = true;
 	r.t->mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_EXTERNAL);
 	r.t->greeting = strdup("ringpost ready");
 	r.mistake = "it cannot be opened";

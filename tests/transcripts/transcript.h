@@ -24,6 +24,8 @@ enum step_kind {
 	STEP_TLS,
 	STEP_RESET,
 	STEP_AGAIN,
+	STEP_POP3,
+	STEP_LMTP,
 	STEP_LINE,
 	STEP_PASS_OVER,
 	STEP_HAS,
@@ -45,6 +47,9 @@ struct transcript_account {
 	bool read_only;
 	bool is_master;
 	bool disabled;
+	unsigned long quota_octets;
+	unsigned long quota_messages;
+	int deliver_error;
 	struct text *messages;
 	unsigned message_count;
 	unsigned message_room;
@@ -55,6 +60,7 @@ struct transcript {
 	struct transcript_account accounts[TRANSCRIPT_ACCOUNTS_MAX];
 	unsigned account_count;
 	bool server_only;
+	bool speaks_lmtp; /* the first connection */
 	/* settings that the bare session knows */
 	bool plaintext_auth;
 	bool offers_tls;
@@ -62,12 +68,19 @@ struct transcript {
 	char *greeting;
 	unsigned expire_days;
 	unsigned failed_logins;
+	bool normalises_newlines;
+	unsigned long lmtp_octets;
+	unsigned long lmtp_recipients;
+	bool add_return_path;
+	bool add_delivered_to;
+	bool add_received;
 	/* what the world answers: 0 or a negative errno */
 	bool login_unavailable;
 	int open_error;
 	int check_error;
 	int scan_error;
 	int commit_error;
+	int store_error;
 	struct step steps[TRANSCRIPT_STEPS_MAX];
 	unsigned step_count;
 };
