@@ -23,6 +23,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -257,17 +258,26 @@ def run_script(plan, name, cgroup_fd, seconds):
                    timeout=seconds)
 
 
-def wait_for_greeting(port):
+def connect(plan):
+    guest = socket.create_connection(("127.0.0.1", plan.port), 5)
+    if not plan.variant.endswith("-tls"):
+        return guest
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(guest)
+
+
+def wait_for_greeting(plan):
     for _ in range(200):
         try:
-            with socket.create_connection(("127.0.0.1", port), 5) as guest:
+            with connect(plan) as guest:
                 if guest.recv(512).startswith(b"+OK"):
                     guest.sendall(b"QUIT\r\n")
                     return
         except OSError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"nobody greets at port {port}")
+    raise RuntimeError(f"nobody greets at port {plan.port}")
 
 
 def reap():
@@ -287,7 +297,7 @@ def inside(plan, say):
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     build_root(plan)
     run_script(plan, "start", cgroup_fd, START_SECONDS)
-    wait_for_greeting(plan.port)
+    wait_for_greeting(plan)
     os.write(say, b"ready\n")
     os.close(say)
     while signal.sigwait(signals) == signal.SIGCHLD:
