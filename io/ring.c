@@ -258,18 +258,28 @@ harvest(struct ring *r)
 	return count;
 }
 
-int
-ring_wait(struct ring *r, uint64_t timeout_ns)
+static int
+submit_and_wait(struct ring *r, uint64_t timeout_ns)
 {
 	struct __kernel_timespec ts = {
 		.tv_sec = (int64_t)(timeout_ns / 1000000000u),
 		.tv_nsec = (long long)(timeout_ns % 1000000000u),
 	};
 	struct io_uring_cqe *cqe;
-	int error;
 
-	error = io_uring_submit_and_wait_timeout(&r->uring, &cqe, timeout_ns == 0 ? 0 : 1,
-		timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+	/* Waiting for none with a timeout, liburing 2.3 submits and does not look: completions stay where
+	 * they are (DEFER_TASKRUN) as long as the loop has work of its own. */
+	if (timeout_ns == 0)
+		return io_uring_submit_and_get_events(&r->uring);
+	return io_uring_submit_and_wait_timeout(
+		&r->uring, &cqe, 1, timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+}
+
+int
+ring_wait(struct ring *r, uint64_t timeout_ns)
+{
+	int error = submit_and_wait(r, timeout_ns);
+
 	if (error < 0 && error != -ETIME && error != -EINTR && error != -EAGAIN && error != -EBUSY)
 		return error;
 	return 0;
