@@ -17,7 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BACKLOG           4096
+#define BACKLOG           65535 /* net.core.somaxconn at most */
 #define FREE_TRIES        20
 #define FREE_TRY_PAUSE_NS 50000000u
 
