@@ -24,9 +24,10 @@
 
 #include <errno.h>
 
-#define TURN_OCTETS  (1024u * 1024)
-#define CHUNK_OCTETS (512u * 1024)
-#define WARM_FOR_MS  100u
+#define TURN_OCTETS     (1024u * 1024)
+#define TLS_TURN_OCTETS (256u * 1024) /* they are encrypted here */
+#define CHUNK_OCTETS    (512u * 1024)
+#define WARM_FOR_MS     100u
 
 static void
 note_warm(struct outq *q, int fd, uint64_t from, uint64_t length)
@@ -224,6 +225,14 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 	return 0;
 }
 
+/* It has had its share. */
+static void
+give_turn(struct outq *q)
+{
+	q->doing = OUTQ_GIVEN_TURN;
+	loop_defer(q->loop, &q->turn);
+}
+
 /* ---- the queue ----------------------------------------------------------------------------- */
 
 int
@@ -239,16 +248,17 @@ outq_flush(struct outq *q)
 
 		if (q->new_keys_due) {
 			error = outq_change_keys(q);
+		} else if (q->tls != NULL && sent >= TLS_TURN_OCTETS) {
+			give_turn(q);
 		} else if (q->tls != NULL && (g != NULL || tls_has_output(q->tls))) {
-			error = outq_send_records(q);
+			error = outq_send_records(q, &sent);
 		} else if (g == NULL && q->goodbye_due) {
 			error = outq_say_goodbye(q);
 		} else if (g == NULL) {
 			set_cork(q, false);
 			return 0;
 		} else if (sent >= TURN_OCTETS) {
-			q->doing = OUTQ_GIVEN_TURN;
-			loop_defer(q->loop, &q->turn);
+			give_turn(q);
 		} else if (g->fd < 0) {
 			error = send_octets(q, g);
 		} else if (outq_kernel_must_join(q, g)) {

@@ -14,7 +14,7 @@ uint64_t outq_known_warm(const struct outq *q, int fd, uint64_t offset);
 
 /* TLS in user space: send what is in records, or put the front of the queue into records.  0 or a
  * negative errno. */
-int outq_send_records(struct outq *q);
+int outq_send_records(struct outq *q, uint64_t *sent_out);
 
 /* TLS in the kernel.  How much of `warm` octets at the front of `g`, a file, goes in one sendfile.
  */

@@ -107,8 +107,34 @@ fill_records(struct outq *q)
 	return 0;
 }
 
+/* What else waits is sent with it: by the ring, as every short reply is; a long one right away, for
+ * the next records can be made as soon as the socket has taken these. */
+static int
+send_output(struct outq *q, uint64_t *sent_out)
+{
+	struct span output = tls_output(q->tls);
+	bool more = q->segments.length > 0;
+	ssize_t n;
+
+	if (!more && output.length < TLS_RECORD_PLAIN_MAX) {
+		q->doing = OUTQ_SENDING;
+		ring_send(&q->loop->ring, &q->op, q->fd, output);
+		return 0;
+	}
+	n = socket_send(q->fd, output, more);
+	if (n < 0 && n != -EAGAIN)
+		return (int)n;
+	if (n > 0) {
+		tls_sent(q->tls, (size_t)n);
+		*sent_out += (uint64_t)n;
+	}
+	if (tls_has_output(q->tls))
+		outq_wait_until_writable(q);
+	return 0;
+}
+
 int
-outq_send_records(struct outq *q)
+outq_send_records(struct outq *q, uint64_t *sent_out)
 {
 	int error = 0;
 
@@ -116,9 +142,7 @@ outq_send_records(struct outq *q)
 		error = fill_records(q);
 	if (error != 0 || !tls_has_output(q->tls))
 		return error;
-	q->doing = OUTQ_SENDING;
-	ring_send(&q->loop->ring, &q->op, q->fd, tls_output(q->tls));
-	return 0;
+	return send_output(q, sent_out);
 }
 
 /* ---- in the kernel ------------------------------------------------------------------------- */
