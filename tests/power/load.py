@@ -21,6 +21,8 @@ RECIPIENTS_MAX = 4
 MESSAGES_IN_BOX = 15
 SYNC_FILE_RANGE_WRITE = 2
 LIBC = ctypes.CDLL(None, use_errno=True)
+KILL_BEFORE_SYNC = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync",
+                    "-e", "inject=fdatasync:signal=KILL:when=1")
 
 
 class Fault(Exception):
@@ -210,16 +212,21 @@ class Load:
             operation = self.tape.next_operation()
             self.announce(operation, box, [(serial, serial, wire, offset)
                                            for serial, _, wire, offset in made])
-            if self.fill(box, [text for _, text, _, _ in made],
-                         r.uniform(0, 0.01) if r.random() < 0.3 else None):
+            how = r.choice((self.fill, self.fill, self.fill_and_kill_before_sync,
+                            lambda *what: self.fill(*what, kill_after_s=r.uniform(0, 0.01))))
+            if how(box, [text for _, text, _, _ in made]):
                 self.tape.done("delivered", operation)
                 self.count("commits from beside")
             else:
                 self.count("killed ones")
 
-    def fill(self, box, texts, kill_after_s):
+    def fill_and_kill_before_sync(self, box, texts):
+        """A commit that lies in the page cache and nowhere else: recovery must not just believe it."""
+        return self.fill(box, texts, *KILL_BEFORE_SYNC)
+
+    def fill(self, box, texts, *wrapper, kill_after_s=None):
         """False: it was killed, so nobody knows whether it came to its end."""
-        filling = subprocess.Popen([harness.FILL, self.site.spool, box.address],
+        filling = subprocess.Popen([*wrapper, harness.FILL, self.site.spool, box.address],
                                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         try:
             filling.communicate(b"".join(b"%d\n" % len(t) + t for t in texts), kill_after_s)
