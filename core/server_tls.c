@@ -45,6 +45,7 @@ server_tls_options(const struct settings *s)
 		.alpn = PROTOCOL_NAME,
 		.ktls = (enum tls_ktls)s->ktls,
 		.requires_client_certificate = s->tls_client_required,
+		.peer_by = (enum tls_peer_by)s->tls_client_name,
 		.handshakes_max = s->tls_handshakes,
 		.sessions_max = s->connections,
 	};

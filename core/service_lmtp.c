@@ -146,8 +146,9 @@ lmtp_greet(struct service *v)
 }
 
 static int
-lmtp_secured(struct service *v)
+lmtp_secured(struct service *v, const char *peer_name)
 {
+	(void)peer_name;
 	set_idle_limit(v);
 	return (int)lmtp_session_secured(&lmtp_service_of(v)->session);
 }

@@ -199,9 +199,9 @@ pop3_greet(struct service *v)
 }
 
 static int
-pop3_secured(struct service *v)
+pop3_secured(struct service *v, const char *peer_name)
 {
-	const struct sasl_facts facts = { 0 };
+	const struct sasl_facts facts = { .certificate_name = peer_name };
 
 	set_login_deadline(v);
 	return (int)pop3_session_secured(&pop3_service_of(v)->session, &facts);

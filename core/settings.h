@@ -133,9 +133,10 @@ struct settings {
 	const char *tls_ticket_key; /* a file; "" for keys of our own */
 	const char *tls_client_ca;  /* a file; "": clients are not asked for certificates */
 	bool tls_client_required;
-	unsigned ktls;           /* enum tls_ktls */
-	unsigned tls_deadline_s; /* for a handshake */
-	unsigned tls_handshakes; /* at once, in each shard */
+	unsigned tls_client_name; /* enum tls_peer_by */
+	unsigned ktls;            /* enum tls_ktls */
+	unsigned tls_deadline_s;  /* for a handshake */
+	unsigned tls_handshakes;  /* at once, in each shard */
 
 	/* mail that comes in */
 	uint64_t lmtp_message_octets;

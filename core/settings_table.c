@@ -44,6 +44,11 @@ static const char *const tls_words[] = {
 	[LISTENER_TLS_IMPLICIT] = "implicit",
 	NULL,
 };
+static const char *const client_name_words[] = {
+	[TLS_PEER_BY_ADDRESS] = "email",
+	[TLS_PEER_BY_COMMON_NAME] = "common_name",
+	NULL,
+};
 static const char *const ktls_words[] = {
 	[TLS_KTLS_AUTO] = "auto",
 	[TLS_KTLS_REQUIRE] = "require",
@@ -307,6 +312,11 @@ const struct setting settings_rows[] = {
 			 "between root and client too). Empty: nobody is asked." },
 	{ YES_NO(tls_client_required, "no"),
 	  .explanation = "With `tls_client_ca`: who shows no certificate is refused." },
+	{ .name = FIELD(tls_client_name), .kind = SETTING_CHOICE, .fallback = "email",
+	  .words = client_name_words,
+	  .explanation = "Which name in a client's certificate is that of its account, for AUTH EXTERNAL: "
+			 "`email`, the one address among its alternative names, or `common_name`. Where "
+			 "clients are asked for certificates no session is resumed: a resumed one shows none." },
 	{ .name = FIELD(ktls), .kind = SETTING_CHOICE, .fallback = "auto", .words = ktls_words,
 	  .explanation = "Does the kernel make TLS records once the handshake is done (`modprobe tls`)? "
 			 "`auto`: where it can. `require`: the server does not start where it cannot. `off`: "

@@ -40,8 +40,9 @@ struct conn_ops {
 	 * conn_close() when ready: what is queued is sent in the first case, and lost in all
 	 * others. */
 	void (*ended)(struct conn *c, enum conn_end why, int error);
-	/* conn_start_tls(): the handshake is done, all that follows is secured. */
-	void (*secured)(struct conn *c);
+	/* conn_start_tls(): the handshake is done, all that follows is secured.  `peer_name`: the
+	 * verified one of the client's certificate, lent for the call; NULL: none. */
+	void (*secured)(struct conn *c, const char *peer_name);
 	/* Nothing refers to the connection any more. */
 	void (*gone)(struct conn *c);
 };

@@ -13,6 +13,7 @@
 #include "io/base/must.h"
 #include "io/socket.h"
 #include "io/tls_kernel.h"
+#include "io/tls_peer.h"
 
 #include <errno.h>
 
@@ -127,6 +128,24 @@ fail(struct conn *c)
 	conn_end(c, CONN_END_TLS_FAILED, (int)conn_tls_failure(c));
 }
 
+/* What is known of the client goes with wolfSSL: it is told now or never. */
+static void
+handshake_done(struct conn *c)
+{
+	struct tls *t = c->outq.tls;
+	char name[TLS_PEER_NAME_OCTETS_MAX + 1];
+	bool has_name = tls_peer_name(t, t->context->options->peer_by, name);
+
+	c->tls = t->facts;
+	if (!may_go_to_kernel(t))
+		settle_records(c, (enum tls_records)t->facts.records);
+	send_now(c);
+	if (!try_kernel(c))
+		return;
+	(void)conn_flush(c);
+	c->ops->secured(c, has_name ? name : NULL);
+}
+
 static void
 go_on_with_handshake(struct conn *c)
 {
@@ -139,14 +158,7 @@ go_on_with_handshake(struct conn *c)
 		(void)conn_flush(c);
 		conn_receive(c, true);
 	} else {
-		c->tls = t->facts;
-		if (!may_go_to_kernel(t))
-			settle_records(c, (enum tls_records)t->facts.records);
-		send_now(c);
-		if (!try_kernel(c))
-			return;
-		(void)conn_flush(c);
-		c->ops->secured(c);
+		handshake_done(c);
 	}
 }
 

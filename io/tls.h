@@ -28,12 +28,19 @@ enum tls_ktls {
 	TLS_KTLS_OFF,
 };
 
+/* Which name of a client's certificate is its owner's. */
+enum tls_peer_by {
+	TLS_PEER_BY_ADDRESS,     /* the one rfc822Name of its alternative names */
+	TLS_PEER_BY_COMMON_NAME, /* of its subject */
+};
+
 /* Borrowed for the life of the contexts. */
 struct tls_options {
 	const char *alpn; /* the protocol's name (RFC 7301); offers without it are refused */
 	enum tls_ktls ktls;
 	bool requires_client_certificate; /* where the credentials name an authority */
-	uint32_t handshakes_max;          /* at once */
+	enum tls_peer_by peer_by;
+	uint32_t handshakes_max; /* at once */
 	uint32_t sessions_max;
 };
 

@@ -77,7 +77,7 @@ ticket_called(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
 
 	(void)ssl;
 	*length_out = length;
-	if (key == NULL || length < 0)
+	if (key == NULL || length < 0 || (!seals && x->credentials->client_ca != NULL))
 		return WOLFSSL_TICKET_RET_REJECT;
 	if (!seals)
 		return tls_ticket_open(key, nonce, tag, ticket, (size_t)length) == 0
@@ -103,6 +103,10 @@ ask_for_client_certificates(
 		wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_NONE, NULL);
 		return true;
 	}
+	/* a resumed session shows no certificate: where it matters who somebody is, none is */
+	if (wolfSSL_CTX_no_ticket_TLSv13(ctx) != 0 ||
+		wolfSSL_CTX_NoTicketTLSv12(ctx) != WOLFSSL_SUCCESS)
+		return false;
 	if (x->options->requires_client_certificate)
 		mode |= WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	wolfSSL_CTX_set_verify(ctx, mode, NULL);

@@ -351,6 +351,52 @@ class Handshake(TlsCase):
         kinds = {e["why"] for e in site.wait_for_events("tls_failed", 4)}
         self.assertEqual(kinds, {"client_certificate"})
 
+    def external(self, site, context, session=None):
+        """(what AUTH EXTERNAL gets, the connection)."""
+        pop = self.pop(site, context=context, session=session)
+        self.assertTrue(pop.line().startswith(b"+OK"))
+        return pop.command("AUTH EXTERNAL ="), pop
+
+    def test_who_a_client_certificate_says_it_is(self):
+        """By the one address among its alternative names, or by its common name; never a resumed session."""
+        address = "alice@" + harness.DOMAIN
+        by_address = tls.issued("nobody", alternatives="DNS:x.example.org,email:%s,DNS:y.example.org" % address)
+        by_name = tls.issued(address, alternatives="DNS:x.example.org")
+        for setting, good, bad in (("email", by_address, by_name), ("common_name", by_name, by_address)):
+            for version in (TLS12, TLS13):
+                for (chain, key, _, authorities), is_good in ((good, True), (bad, False)):
+                    site = self.tls_site(messages=MESSAGES, tls_client_ca='"%s"' % authorities,
+                                         tls_client_name='"%s"' % setting)
+                    context = tls.context(version)
+                    context.load_cert_chain(chain, key)
+                    answer, pop = self.external(site, context)
+                    self.assertEqual(answer.startswith(b"+OK"), is_good, (setting, version, answer))
+                    if is_good:
+                        self.assertEqual(pop.stat()[0], len(MESSAGES))
+                        answer, again = self.external(site, context, session=pop.socket.session)
+                        self.assertFalse(again.socket.session_reused)
+                        self.assertTrue(answer.startswith(b"+OK"), answer)
+                    self.end_site(site)
+
+    def test_without_a_certificate_nobody_is_somebody(self):
+        authorities = tls.issued("alice")[3]
+        site = self.tls_site(tls_client_ca='"%s"' % authorities)
+        pop = self.pop(site)
+        pop.line()
+        self.assertNotIn(b"EXTERNAL", pop.command_multi("CAPA"))
+        self.assertTrue(pop.command("AUTH EXTERNAL =").startswith(b"-ERR"))
+        pop.ok("USER alice")
+
+    def test_an_odd_name_is_none(self):
+        address = "email:alice@" + harness.DOMAIN
+        for names in (address + ",email:bob@" + harness.DOMAIN, address + "x" * 250, "DNS:alice@" + harness.DOMAIN):
+            chain, key, _, authorities = tls.issued("nobody", alternatives=names)
+            site = self.tls_site(tls_client_ca='"%s"' % authorities)
+            context = tls.context()
+            context.load_cert_chain(chain, key)
+            answer, _ = self.external(site, context)
+            self.assertTrue(answer.startswith(b"-ERR"), answer)
+
     def test_a_slow_handshake_has_a_deadline(self):
         site = self.tls_site(tls_deadline_s="1")
         silent, half = site.pop(), site.pop()

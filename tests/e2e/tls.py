@@ -46,17 +46,17 @@ def certificate(name, kind="ecdsa", days=30, more=()):
     return _made[key]
 
 
-def issued(name, kind="ecdsa", days=30, more=()):
+def issued(name, kind="ecdsa", days=30, more=(), alternatives=None):
     """(certificate with its chain, key, root, all authorities): issued by an intermediate authority of a root;
     `more` extensions stand in it."""
-    key = ("issued", name, kind, days, more)
+    key = ("issued", name, kind, days, more, alternatives)
     if key not in _made:
         base = os.path.join(directory(), "%d" % len(_made))
         _openssl("req", "-x509", *_new_key("ecdsa"), "-nodes", "-keyout", base + ".root.key", "-out",
                  base + ".root.pem", "-days", str(days), "-subj", "/CN=root")
         for part, subject, issuer, extra in (
                 ("middle", "/CN=middle", "root", "basicConstraints=critical,CA:TRUE"),
-                ("leaf", "/CN=" + name, "middle", "\n".join(("subjectAltName=DNS:" + name, *more)))):
+                ("leaf", "/CN=" + name, "middle", "\n".join(("subjectAltName=" + (alternatives or "DNS:" + name), *more)))):
             with open(base + ".ext", "w") as f:
                 f.write(extra + "\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
             _openssl("req", *_new_key(kind), "-nodes", "-keyout", "%s.%s.key" % (base, part), "-out",
