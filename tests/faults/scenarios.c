@@ -683,6 +683,7 @@ const struct scenario scenarios[] = {
 	{ "uids are reserved", some_mail, reserve, NULL },
 	{ "a removal", some_mail, remove_maildrop, remove_again },
 	{ "accounts", stage_add_accounts, change_accounts, check_accounts },
+	{ "an LMTP session", mail_and_accounts, stage_lmtp, NULL },
 	{ "a POP3 session", mail_and_accounts, stage_pop3, NULL },
 	{ "a POP3 session that finds no index", a_session_on_a_lost_index, stage_pop3, NULL },
 };

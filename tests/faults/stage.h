@@ -36,5 +36,7 @@ void stage_add_accounts(struct stage *s);
 /* A session of alice from the greeting to QUIT, with the real accounts and maildrop
  * (tests/faults/session.c): every message is fetched, the first and the third are deleted. */
 void stage_pop3(struct stage *s);
+/* An LMTP session: two messages for alice and bob, and nobody (tests/faults/lmtp.c). */
+void stage_lmtp(struct stage *s);
 
 #endif
