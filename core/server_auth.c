@@ -63,6 +63,8 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 		(struct address_rules){ settings->default_domain, settings->detail_separator };
 	policy->sources = sources;
 	policy->source_count = array_count(sources);
+	policy->scheme = settings->password_scheme;
+	policy->accounts = settings->password_upgrade ? accounts : NULL;
 	policy->queue_limit_ms = (uint64_t)settings->auth_queue_deadline_s * 1000;
 	error = add_masters(settings, why, policy);
 	if (error == 0)

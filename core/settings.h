@@ -106,6 +106,7 @@ struct settings {
 	const char *default_domain;   /* put behind a login name without "@"; "" for none */
 	const char *detail_separator; /* cut off the local part from here on; "" to keep it */
 	const char *password_scheme;  /* for new hashes: yescrypt, scram-sha-256, ... */
+	bool password_upgrade;        /* at a good login, to that scheme */
 	const char *sasl_mechanisms;  /* offered by AUTH, as sasl_mechanisms_read() takes them */
 	bool apop;
 	bool last_login; /* keep when and from where an account logged in */

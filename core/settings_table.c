@@ -204,6 +204,9 @@ const struct setting settings_rows[] = {
 	{ TEXT(password_scheme, "yescrypt", 0, 64, NULL), .words = scheme_words,
 	  .explanation = "Scheme of new password hashes. All of them are accepted at login whatever is "
 			 "set here. `plain` is for tests only." },
+	{ YES_NO(password_upgrade, "no"),
+	  .explanation = "At a good login by password, replace a hash of another scheme (imported from "
+			 "another server, say) by one of `password_scheme`." },
 	{ TEXT(sasl_mechanisms, "PLAIN LOGIN EXTERNAL", 0, 200, fault_of_mechanisms),
 	  .explanation = "What AUTH offers, of `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `SCRAM-SHA-1`, "
 			 "`PLAIN`, `LOGIN`, `EXTERNAL`, `OAUTHBEARER`, `XOAUTH2`. Each is shown where it can "

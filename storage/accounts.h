@@ -116,6 +116,10 @@ int accounts_add(struct accounts *a, const struct account *account);     /* -EEX
 int accounts_replace(struct accounts *a, const struct account *account); /* -ENOENT */
 int accounts_remove(struct accounts *a, struct span address);            /* -ENOENT */
 
+/* Put `hash` in place of `old_hash`; -ESTALE: it has changed meanwhile, -ENOENT. */
+int accounts_replace_hash(
+	struct accounts *a, struct span address, const char *old_hash, const char *hash);
+
 /* Every account in order of address, until `each` returns other than 0, which is then returned. */
 int accounts_each(
 	struct accounts *a, int (*each)(void *ctx, const struct account *account), void *ctx);

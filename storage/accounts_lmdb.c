@@ -304,6 +304,34 @@ accounts_replace(struct accounts *a, const struct account *account)
 }
 
 int
+accounts_replace_hash(
+	struct accounts *a, struct span address, const char *old_hash, const char *hash)
+{
+	MDB_val key = accounts_key(address), value;
+	struct account account;
+	MDB_txn *txn;
+	int error;
+
+	if (address.length == 0 || address.length > ACCOUNT_ADDRESS_OCTETS_MAX)
+		return -ENOENT;
+	if (strlen(hash) > ACCOUNT_HASH_OCTETS_MAX)
+		return -EINVAL;
+	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
+	if (error != 0)
+		return error;
+	error = accounts_errno(mdb_get(txn, a->dbi, &key, &value));
+	if (error == 0)
+		error = account_value_decode(key, value, &account);
+	if (error == 0 && strcmp(account.password_hash, old_hash) != 0)
+		error = -ESTALE;
+	if (error == 0) {
+		strcpy(account.password_hash, hash);
+		error = put(a, txn, &account, 0);
+	}
+	return accounts_end(txn, error);
+}
+
+int
 accounts_remove(struct accounts *a, struct span address)
 {
 	MDB_val key = accounts_key(address);

@@ -414,6 +414,32 @@ prover(const struct login_request *r)
 	return source->workers != NULL && source->ops->prove != NULL ? source : NULL;
 }
 
+/* A good password and an old hash: make a new one, by the way.  It is no matter if that fails, the next
+ * login will try again. */
+static void
+better_hash(const struct login_request *r)
+{
+	const struct login_policy *policy = r->policy;
+	char hash[ACCOUNT_HASH_OCTETS_MAX + 1];
+
+	if (policy->accounts == NULL || !r->is_known ||
+		policy->sources[r->source]->workers != NULL ||
+		strcmp(password_scheme_name(r->account.password_hash), policy->scheme) == 0)
+		return;
+	if (password_make(policy->scheme, secret_of(r), hash) == 0)
+		(void)accounts_replace_hash(policy->accounts, span_of_string(r->account.address),
+			r->account.password_hash, hash);
+	explicit_bzero(hash, sizeof(hash));
+}
+
+static void
+prove_password(struct login_request *r)
+{
+	r->error = password_verify(secret_of(r), r->account.password_hash, &r->is_right);
+	if (r->error == 0 && r->is_right)
+		better_hash(r);
+}
+
 struct offload *
 authenticate_workers(const struct login_request *r)
 {
@@ -439,7 +465,7 @@ authenticate_work(struct login_request *r)
 	else if (r->question.kind == LOGIN_KEYS)
 		prove_keys(r);
 	else
-		r->error = password_verify(secret_of(r), r->account.password_hash, &r->is_right);
+		prove_password(r);
 }
 
 bool

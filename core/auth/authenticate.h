@@ -25,8 +25,10 @@ struct login_policy {
 	struct address_rules rules;
 	struct source *const *sources; /* in the order in which they are asked */
 	unsigned source_count;
-	struct offload *hashers; /* workers for password hashes */
-	uint64_t queue_limit_ms; /* what has waited longer for a worker is not done any more */
+	struct offload *hashers;   /* workers for password hashes */
+	struct accounts *accounts; /* where better hashes are written; NULL: nowhere */
+	const char *scheme;        /* of which they are */
+	uint64_t queue_limit_ms;   /* what has waited longer for a worker is not done any more */
 	char (*masters)[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* may open the maildrops of others */
 	unsigned master_count;
 	char dummy_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* in place of an unknown account's */

@@ -6,6 +6,7 @@
  */
 #include "core/auth/password.h"
 
+#include "core/auth/password_legacy.h"
 #include "core/auth/scram.h"
 #include "io/base/must.h"
 
@@ -34,7 +35,13 @@ static const struct scheme {
 	{ "bcrypt", "$2a$", false },
 	{ "bcrypt", "$2y$", false },
 	{ "sha256-crypt", "$5$", false },
+	{ "md5-crypt", "$1$", false },
 };
+
+/* DES-crypt(5): thirteen of these, and no mark. */
+#define DES_DIGITS      "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DES_HASH_OCTETS 13u
+static const struct scheme des_scheme = { "des-crypt", "", false };
 
 static bool
 starts_with(const char *text, const char *prefix)
@@ -69,6 +76,8 @@ find_scheme(const char *hash)
 		if (starts_with(hash, schemes[i].prefix))
 			return &schemes[i];
 	}
+	if (strlen(hash) == DES_HASH_OCTETS && strspn(hash, DES_DIGITS) == DES_HASH_OCTETS)
+		return &des_scheme;
 	return NULL;
 }
 
@@ -83,6 +92,8 @@ password_scheme_name(const char *hash)
 		return scheme->name;
 	if (scram_is_stored(hash, &scram))
 		return scram == SCRAM_SHA_256 ? "scram-sha-256" : "scram-sha-1";
+	if (password_legacy_scheme(hash) != NULL)
+		return password_legacy_scheme(hash);
 	return starts_with(hash, PLAIN_PREFIX) ? "plain" : "unknown";
 }
 
@@ -99,6 +110,8 @@ password_check_hash(const char *hash)
 		return length > strlen(PLAIN_PREFIX) ? 0 : -EINVAL;
 	if (scram_is_stored(hash, &scram))
 		return scram_read(hash, scram, &keys);
+	if (password_legacy_scheme(hash) != NULL)
+		return password_legacy_check(hash);
 	if (find_scheme(hash) == NULL)
 		return -ENOTSUP;
 	return crypt_checksalt(hash) == CRYPT_SALT_INVALID ? -EINVAL : 0;
@@ -168,6 +181,8 @@ password_verify(struct span secret, const char *hash, bool *right_out)
 	}
 	if (scram_is_stored(hash, &scram))
 		return verify_scram(secret, hash, scram, right_out);
+	if (password_legacy_scheme(hash) != NULL)
+		return password_legacy_verify(secret, hash, right_out);
 	if (!starts_with(hash, PLAIN_PREFIX))
 		return verify_crypt(secret, hash, right_out);
 	*right_out = equals_in_constant_time(secret, span_of_string(hash + strlen(PLAIN_PREFIX)));

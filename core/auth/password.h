@@ -1,8 +1,9 @@
 /*
  * password.h - does a secret fit a stored hash?
  *
- * Hashes are in crypt(5) form: yescrypt $y$, SHA-512 $6$, SHA-256 $5$, bcrypt $2a$ $2b$ $2y$; the keys
- * of SCRAM (scram.h); or {PLAIN}secret, for tests and for APOP.  One verification costs milliseconds of CPU and, with yescrypt, 16 MiB:
+ * Hashes are in crypt(5) form: yescrypt $y$, SHA-512 $6$, SHA-256 $5$, bcrypt $2a$ $2b$ $2y$, MD5 $1$,
+ * DES; the keys of SCRAM (scram.h); what other servers made (password_legacy.h); or {PLAIN}secret, for
+ * tests and for APOP.  One verification costs milliseconds of CPU and, with yescrypt, 16 MiB:
  * it belongs on a worker thread.  All functions may run on any thread.
  *
  * No time shows whether an account exists only if the dummy for unknown names is of the scheme that

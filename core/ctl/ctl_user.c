@@ -6,6 +6,7 @@
  * wins.
  */
 #include "core/auth/password.h"
+#include "core/auth/password_legacy.h"
 #include "core/ctl/ask_secret.h"
 #include "core/ctl/user.h"
 #include "core/network.h"
@@ -22,16 +23,7 @@
 int
 user_take_hash(const char *text, struct account *account_out)
 {
-	const char *close = text[0] == '{' ? strchr(text, '}') : NULL;
-	int error;
-
-	if (close != NULL && close[1] == '$')
-		text = close + 1;
-	error = password_check_hash(text);
-	if (error == 0)
-		snprintf(
-			account_out->password_hash, sizeof(account_out->password_hash), "%s", text);
-	return error;
+	return password_take_hash(text, account_out->password_hash);
 }
 
 /* The password of the request, by hash or by asking, into `account`. */
@@ -46,8 +38,9 @@ take_password(const struct user_request *r, struct account *account)
 		if (error == 0)
 			return EX_OK;
 		return ctl_error(EX_DATAERR, "--password-hash: %s",
-			error == -ENOTSUP ? "accepted are $y$ $6$ $5$ $2a$ $2b$ $2y$ and {PLAIN}"
-					  : "this is no hash in crypt(5) form");
+			error == -ENOTSUP ? "of a scheme that is not accepted (crypt(5), {PLAIN}, "
+					    "{SCRAM-SHA-256}, {SSHA512}, {PBKDF2}, {ARGON2ID}, ...)"
+					  : "this is no hash of that scheme");
 	}
 	code = ask_secret(account->address, secret);
 	if (code != EX_OK)
@@ -374,6 +367,7 @@ static const struct form {
 	{ "list", user_list, USER_JSON, 0 },
 	{ "show", user_show, USER_JSON, 1 },
 	{ "load", user_load, USER_JSON, 1 },
+	{ "import", user_import, USER_JSON, 2 },
 };
 
 static const struct form app_forms[] = {
@@ -401,9 +395,8 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-/* Networks with blanks between them. */
-static const char *
-fault_of_networks(const char *text)
+const char *
+user_fault_of_networks(const char *text)
 {
 	struct network network;
 	char one[64];
@@ -485,7 +478,7 @@ take_option(struct user_request *r, int option)
 			: no_limit;
 	case USER_NETWORKS:
 		r->networks = optarg;
-		return fault_of_networks(optarg);
+		return user_fault_of_networks(optarg);
 	case USER_MAILDROP:
 		if (optarg[0] == '\0')
 			break;
@@ -571,6 +564,7 @@ const struct ctl_command ctl_user_command = {
 		"list [--json]\n"
 		"show ADDRESS [--json]\n"
 		"load FILE [--json]\n"
+		"import passwd-file|dovecot FILE [--json]\n"
 		"app-password add ADDRESS NAME [--read-only] [--no-delete] [--expires 90d] [--json]\n"
 		"app-password list ADDRESS [--json]\n"
 		"app-password revoke ADDRESS NAME",

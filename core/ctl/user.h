@@ -44,11 +44,19 @@ struct user_request {
  * hash. */
 int user_take_hash(const char *text, struct account *account_out);
 
+/* Networks with blanks between them: NULL, or what is wrong with them. */
+const char *user_fault_of_networks(const char *text);
+
 /* What accounts.h answered about one address, as an exit code and a line. */
 int user_tell(int error, const char *address);
 
-/* `ringpost user load` (user_load.c). */
+/* `ringpost user load FILE`, `ringpost user import KIND FILE` (user_load.c). */
 int user_load(struct user_request *r);
+int user_import(struct user_request *r);
+
+/* One line of Dovecot's passwd-file (user_passwd_file.c), which is changed; NULL, or what is wrong with
+ * it. */
+const char *user_read_passwd_line(const struct ctl *ctl, char *line, struct account *account_out);
 
 /* `ringpost user app-password add|list|revoke` (user_app_password.c). */
 int user_app_add(struct user_request *r);

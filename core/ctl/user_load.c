@@ -1,5 +1,6 @@
 /*
- * user_load.c - `ringpost user load FILE`: a line "address:hash" for each account, by the million.
+ * user_load.c - `ringpost user load FILE`: a line "address:hash" for each account, by the million; and
+ * `ringpost user import`, with the lines of another server.
  *
  * Empty lines and lines that begin with "#" are passed over.  A bad line is told with its number
  * and skipped, the rest is loaded; the exit code then is EX_DATAERR.  Accounts that exist are
@@ -16,6 +17,7 @@
 
 struct load {
 	const struct user_request *request;
+	const char *(*read)(const struct ctl *ctl, char *line, struct account *account_out);
 	FILE *from;
 	const char *name;
 	char *line; /* getline's, freed at the end */
@@ -29,7 +31,7 @@ struct load {
 
 /* An account of "address:hash", or what is wrong with the line. */
 static const char *
-parse_line(const struct load *l, char *line, struct account *account_out)
+read_pair(const struct ctl *ctl, char *line, struct account *account_out)
 {
 	char *colon = strchr(line, ':');
 	int error;
@@ -38,12 +40,12 @@ parse_line(const struct load *l, char *line, struct account *account_out)
 	if (colon == NULL)
 		return "no \":\" between address and hash";
 	*colon = '\0';
-	if (ctl_address_quietly(l->request->ctl, line, account_out->address) != 0)
+	if (ctl_address_quietly(ctl, line, account_out->address) != 0)
 		return "no address that could have an account";
 	error = user_take_hash(colon + 1, account_out);
 	if (error == -ENOTSUP)
 		return "a hash of a scheme that is not accepted";
-	return error == 0 ? NULL : "no hash in crypt(5) form";
+	return error == 0 ? NULL : "no hash of its scheme";
 }
 
 static void
@@ -69,7 +71,7 @@ next_account(void *ctx, struct account *account_out)
 		cut_line_end(l->line, length);
 		if (l->line[0] == '\0' || l->line[0] == '#')
 			continue;
-		wrong = parse_line(l, l->line, account_out);
+		wrong = l->read(l->request->ctl, l->line, account_out);
 		if (wrong == NULL) {
 			progress_update(&l->progress, ++l->accounts, l->octets);
 			return 1;
@@ -109,17 +111,18 @@ load_into(struct accounts *a, struct load *l)
 	return l->bad_lines == 0 ? EX_OK : EX_DATAERR;
 }
 
-int
-user_load(struct user_request *r)
+static int
+load_file(struct user_request *r, const char *file,
+	const char *(*read)(const struct ctl *ctl, char *line, struct account *account_out))
 {
-	bool is_stdin = strcmp(r->argument, "-") == 0;
-	struct load l = { .request = r, .name = is_stdin ? "stdin" : r->argument };
+	bool is_stdin = strcmp(file, "-") == 0;
+	struct load l = { .request = r, .read = read, .name = is_stdin ? "stdin" : file };
 	struct accounts *a;
 	int code;
 
-	l.from = is_stdin ? stdin : fopen(r->argument, "re");
+	l.from = is_stdin ? stdin : fopen(file, "re");
 	if (l.from == NULL)
-		return ctl_errno(-errno, "%s", r->argument);
+		return ctl_errno(-errno, "%s", file);
 	code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code == EX_OK) {
 		code = load_into(a, &l);
@@ -129,4 +132,18 @@ user_load(struct user_request *r)
 	if (!is_stdin)
 		fclose(l.from);
 	return code;
+}
+
+int
+user_load(struct user_request *r)
+{
+	return load_file(r, r->argument, read_pair);
+}
+
+int
+user_import(struct user_request *r)
+{
+	if (strcmp(r->argument, "passwd-file") != 0 && strcmp(r->argument, "dovecot") != 0)
+		return ctl_usage(&ctl_user_command);
+	return load_file(r, r->name, user_read_passwd_line);
 }

@@ -7,8 +7,13 @@ import os
 import subprocess
 import time
 import unittest
+import warnings
 
 import harness
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import crypt
 
 ALICE = "alice@" + harness.DOMAIN
 
@@ -270,6 +275,73 @@ class Auth(harness.Case):
         for wrong in (("--networks", "10.0.0.0/33"), ("--networks", "x"), ("--maildrop", "a@b@c"),
                       ("--no-delete", "--may-delete")):
             self.assertNotEqual(site.ringpost("user", "set", ALICE, *wrong, check=False).returncode, 0)
+
+    def hashes(self):
+        """Of "secret", as other servers make them, from their documents."""
+        salt = b"0123456789"
+        made = {}
+        for name, hash_name in (("SSHA", "sha1"), ("SSHA256", "sha256"), ("SSHA512", "sha512")):
+            made[name] = "{%s}%s" % (name, b64(hashlib.new(hash_name, b"secret" + salt).digest()
+                                                + salt))
+        made["SHA256"] = "{SHA256}" + b64(hashlib.sha256(b"secret").digest())
+        made["SSHA.HEX"] = "{SSHA.HEX}" + (hashlib.sha1(b"secret" + salt).digest() + salt).hex()
+        made["ssha512.b64"] = made["SSHA512"].replace("SSHA512", "ssha512.b64")
+        made["PBKDF2"] = "{PBKDF2}$1$%s$5000$%s" % (
+            "saltsalt", hashlib.pbkdf2_hmac("sha1", b"secret", b"saltsalt", 5000).hex())
+        key = hashlib.pbkdf2_hmac("sha256", b"secret", salt, 4096)
+        stored = hashlib.sha256(hmac.digest(key, b"Client Key", "sha256")).digest()
+        made["SCRAM-SHA-256"] = "{SCRAM-SHA-256}4096,%s,%s,%s" % (
+            b64(salt), b64(stored), b64(hmac.digest(key, b"Server Key", "sha256")))
+        for name, prefix, setting in (("SHA512-CRYPT", "{SHA512-CRYPT}", "$6$rounds=1000$saltsalt"),
+                                      ("CRYPT", "{CRYPT}", "$5$rounds=1000$saltsalt"),
+                                      ("BLF-CRYPT", "{BLF-CRYPT}", "$2y$04$abcdefghijklmnopqrstuu"),
+                                      ("MD5-CRYPT", "{MD5-CRYPT}", "$1$saltsalt"),
+                                      ("DES-CRYPT", "{DES-CRYPT}", "sa"), ("bare", "", "$1$saltsalt")):
+            made[name] = prefix + crypt.crypt("secret", setting)
+        made["PLAIN"], made["CLEARTEXT"] = "{PLAIN}secret", "{cleartext}secret"
+        made["ARGON2ID"] = "{ARGON2ID}" + subprocess.run(
+            ["argon2", "saltsalt", "-id", "-e", "-t", "2", "-m", "12"], input=b"secret",
+            capture_output=True, check=True).stdout.decode().strip()
+        return made
+
+    def test_a_passwd_file_of_dovecot(self):
+        harness.needs("argon2")
+        made = self.hashes()
+        site = self.site(users=(), start=False)
+        users = {"user%d@example.org" % n: h for n, h in enumerate(made.values())}
+        lines = ["%s:%s:1000:1000::/home/x::" % pair for pair in users.items()]
+        lines[0] += "allow_nets=127.0.0.0/8,::1 userdb_quota_rule=*:storage=5M"
+        lines[1] += "nologin allow_nets=10.0.0.0/8"
+        lines += ["# a comment", "", "bad", "x:", "y:*", "z:{WHAT}x", "w:{SSHA}!", "v:{PBKDF2}$1$a$b$c"]
+        path = site.directory + "/passwd"
+        with open(path, "w") as f:
+            f.write("\n".join(lines) + "\n")
+        done = site.ringpost("user", "import", "passwd-file", path, "--json", check=False)
+        self.assertEqual(done.returncode, 65)
+        self.assertEqual(json.loads(done.stdout), {"loaded": len(users), "bad_lines": 6})
+        shown = json.loads(site.ringpost("user", "show", "user0@example.org", "--json").stdout)
+        self.assertEqual((shown["networks"], shown["quota_octets"]), ("127.0.0.0/8 ::1", 5 << 20))
+        site.start()
+        for n, (name, hashed) in enumerate(users.items()):
+            for secret, good in (("secret", n != 1), ("Secret", False)):
+                said, pop = self.attempt(site, name, secret)
+                self.assertEqual(said.startswith(b"+OK"), good, (hashed, said))
+                pop.close()
+        self.assertEqual(self.login(site, "SCRAM-SHA-256", "nobody")[:4], b"-ERR")
+
+    def test_hashes_become_better_at_a_good_login(self):
+        harness.needs("argon2")
+        site = self.site(users=(), start=False, password_upgrade="yes",
+                         password_scheme='"scram-sha-256"')
+        for name, hashed in (("alice", self.hashes()["SSHA"]), ("bob", self.hashes()["SSHA"])):
+            site.ringpost("user", "add", name + "@example.org", "--password-hash", hashed)
+        site.start()
+        for name, secret in (("alice", "secret"), ("bob", "wrong"), ("alice", "secret")):
+            self.attempt(site, name, secret)[1].close()
+        schemes = {name: json.loads(site.ringpost("user", "show", name + "@example.org",
+                                                  "--json").stdout)["password_scheme"]
+                   for name in ("alice", "bob")}
+        self.assertEqual(schemes, {"alice": "scram-sha-256", "bob": "ssha"})
 
 
 if __name__ == "__main__":
