@@ -103,7 +103,7 @@ metrics_listener_bind(const struct settings *settings, int *socket_out)
 		return EX_OK;
 	must(settings_read_address(at, &address, &octets));
 	if (address.ss_family == AF_UNIX)
-		fd = listener_make_local_socket(at, SOCKET_MODE, (gid_t)-1, BACKLOG);
+		fd = listener_make_local_socket(at, SOCKET_MODE, (uid_t)-1, (gid_t)-1, BACKLOG);
 	else if (listener_check_free((const struct sockaddr *)&address, octets) == -EADDRINUSE)
 		fd = -EADDRINUSE;
 	else

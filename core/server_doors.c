@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,19 +110,42 @@ cure_of_local(int error)
 	}
 }
 
+/* Who will have the socket: the user that the server becomes, and the group of the setting. */
 static int
-open_local(const struct settings_listener *at, struct local_place *place, int *fd_out)
+find_owner(const struct settings *settings, const struct settings_listener *at, uid_t *owner_out,
+	gid_t *group_out)
 {
-	const struct group *group = at->socket_group[0] == '\0' ? NULL : getgrnam(at->socket_group);
+	const struct passwd *user = geteuid() == 0 ? getpwnam(settings->user) : NULL;
+	const struct group *group;
+
+	*owner_out = user == NULL ? (uid_t)-1 : user->pw_uid;
+	*group_out = user == NULL ? (gid_t)-1 : user->pw_gid;
+	if (at->socket_group[0] == '\0')
+		return EX_OK;
+	group = getgrnam(at->socket_group);
+	if (group == NULL)
+		return server_fail(EX_CONFIG,
+			"listener \"%s\": group \"%s\" does not exist: make it, or name another with "
+			"`socket_group`",
+			at->name, at->socket_group);
+	*group_out = group->gr_gid;
+	return EX_OK;
+}
+
+static int
+open_local(const struct settings *settings, const struct settings_listener *at,
+	struct local_place *place, int *fd_out)
+{
 	mode_t mode = (mode_t)strtoul(at->socket_mode, NULL, 8);
 	struct stat st;
+	uid_t owner;
+	gid_t group;
+	int code = find_owner(settings, at, &owner, &group);
 	int fd;
 
-	if (group == NULL && at->socket_group[0] != '\0')
-		return server_fail(EX_CONFIG, "listener \"%s\": group \"%s\" does not exist",
-			at->name, at->socket_group);
-	fd = listener_make_local_socket(
-		at->address_text, mode, group == NULL ? (gid_t)-1 : group->gr_gid, BACKLOG);
+	if (code != EX_OK)
+		return code;
+	fd = listener_make_local_socket(at->address_text, mode, owner, group, BACKLOG);
 	if (fd < 0)
 		return server_fail(EX_UNAVAILABLE, "cannot listen on %s (listener \"%s\"): %s%s",
 			at->address_text, at->name, strerror(-fd), cure_of_local(fd));
@@ -157,7 +181,7 @@ open_door(struct server_doors *d, unsigned shard, unsigned listener)
 	if (!is_local(at))
 		return open_tcp(at, socket);
 	if (shard == 0)
-		return open_local(at, &d->places[listener], socket);
+		return open_local(d->settings, at, &d->places[listener], socket);
 	return share_local(at, d->doors[listener].socket, socket);
 }
 

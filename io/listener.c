@@ -55,7 +55,7 @@ listener_make_socket(const struct sockaddr *address, socklen_t address_octets, i
 
 /* Bound beside its place: by the time it has the name, mode and group are right and it listens. */
 static int
-bind_beside(int fd, const char *path, mode_t mode, gid_t group, int backlog)
+bind_beside(int fd, const char *path, mode_t mode, uid_t owner, gid_t group, int backlog)
 {
 	struct sockaddr_un beside = { .sun_family = AF_UNIX };
 	int length = snprintf(beside.sun_path, sizeof(beside.sun_path), "%s~", path);
@@ -65,7 +65,7 @@ bind_beside(int fd, const char *path, mode_t mode, gid_t group, int backlog)
 	(void)unlink(beside.sun_path);
 	if (bind(fd, (const struct sockaddr *)&beside, sizeof(beside)) != 0)
 		return -errno;
-	if (chmod(beside.sun_path, mode) == 0 && chown(beside.sun_path, (uid_t)-1, group) == 0 &&
+	if (chmod(beside.sun_path, mode) == 0 && chown(beside.sun_path, owner, group) == 0 &&
 		listen(fd, backlog) == 0 && rename(beside.sun_path, path) == 0)
 		return 0;
 	length = -errno;
@@ -74,7 +74,7 @@ bind_beside(int fd, const char *path, mode_t mode, gid_t group, int backlog)
 }
 
 int
-listener_make_local_socket(const char *path, mode_t mode, gid_t group, int backlog)
+listener_make_local_socket(const char *path, mode_t mode, uid_t owner, gid_t group, int backlog)
 {
 	struct stat st;
 	int error;
@@ -85,7 +85,7 @@ listener_make_local_socket(const char *path, mode_t mode, gid_t group, int backl
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	error = bind_beside(fd, path, mode, group, backlog);
+	error = bind_beside(fd, path, mode, owner, group, backlog);
 	if (error == 0)
 		return fd;
 	close(fd);

@@ -171,11 +171,11 @@ lmtp_session_collects(const struct lmtp_session *s)
 	return (s->state == LMTP_DATA || s->state == LMTP_CHUNKS) && s->failure == NULL;
 }
 
-/* No transaction is under way. */
+/* No transaction is under way, and no chunk is being passed over. */
 static inline bool
 lmtp_session_is_idle(const struct lmtp_session *s)
 {
-	return s->state == LMTP_CLEAR || s->state == LMTP_READY;
+	return !s->in_chunk && (s->state == LMTP_CLEAR || s->state == LMTP_READY);
 }
 
 /* The one who delivers says its last: LMTP_END_TIMED_OUT or LMTP_END_SHUTDOWN. */

@@ -1,6 +1,8 @@
 """Mail that comes in by LMTP, through real clients, and what POP3 makes of it."""
+import grp
 import json
 import os
+import pwd
 import random
 import re
 import smtplib
@@ -401,6 +403,26 @@ class LocalSocket(Base):
         self.assertEqual(stat.S_IMODE(st.st_mode), 0o600)
         self.assertEqual(site.stop(), 0)
         self.assertFalse(os.path.exists(site.lmtp_path))
+
+    def test_it_belongs_to_the_user_that_the_server_becomes(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another")
+        site = self.site(start=False, user='"nobody"', lmtp={"socket_group": '"daemon"'})
+        subprocess.run(["chown", "-R", "nobody:", site.directory], check=True)
+        site.start()
+        st = os.stat(site.lmtp_path)
+        self.assertEqual((pwd.getpwuid(st.st_uid).pw_name, grp.getgrgid(st.st_gid).gr_name),
+                         ("nobody", "daemon"))
+        with harness.Lmtp(site.lmtp_path) as client:
+            self.assertEqual(client.send_mail(b"one\n", "alice")[0][:3], b"250")
+        self.assertEqual(site.stop(), 0)
+        self.assertFalse(os.path.exists(site.lmtp_path))
+
+    def test_a_group_that_does_not_exist(self):
+        site = self.site(start=False, lmtp={"socket_group": '"no-such-group"'})
+        done = subprocess.run([harness.RINGPOSTD, "-c", site.config], capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn(b'group "no-such-group" does not exist', done.stderr)
 
     def test_a_stale_one_is_replaced(self):
         site = self.site()
