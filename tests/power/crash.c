@@ -318,6 +318,8 @@ run(struct job *job)
 		give_up("the log has no acknowledgement", -ENODATA);
 	if (job->export_to != NULL) {
 		export_state(job);
+		free(job->states);
+		power_log_close(&job->log);
 		return 0;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &t.started);

@@ -25,7 +25,7 @@ from load import Fault  # noqa: E402
 LOGDISK = os.path.join(harness.BUILD, "tests/power/logdisk")
 DISK_OCTETS = {"ext4": 48 << 20, "xfs": 64 << 20}  # "unsupported" so small, but as sound
 MKFS = {
-    "ext4": ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4",
+    "ext4": ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-g", "4096", "-J", "size=4",
              "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"],
     "xfs": ["mkfs.xfs", "--unsupported", "-q", "-f", "-K", "-l", "size=6m"],
 }
