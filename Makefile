@@ -230,12 +230,16 @@ $(BUILD)/tests/unit/test_mix: $(BENCH_PURE)
 $(BUILD)/tests/unit/test_compare: $(BENCH_PURE)
 $(BUILD)/tests/unit/test_arrivals: $(BUILD)/bench/load/arrivals.o
 
-.PHONY: figures bench bench-compare
+.PHONY: figures bench bench-compare tls-figures
 figures:			## the promised figures, into docs/PERFORMANCE.md: about 5 minutes
 	@bench/figures
 
-bench:				## ringpost and the floor, into bench/results: about 4 minutes
+bench:				## ringpost and the floor, into bench/results; TLS by both builds: about 9 minutes
 	@bench/run
+	@bench/tls-figures --no-peer
+
+tls-figures:			## what TLS costs, both builds, beside Dovecot, into docs/PERFORMANCE.md: 8 minutes
+	@bench/tls-figures --write
 
 bench-compare:			## the same beside Dovecot, Courier, Cyrus and popa3d: about 20 minutes
 	@bench/run --compare
