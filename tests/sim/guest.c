@@ -18,6 +18,8 @@
 #define LONG_PAUSE_S 900u
 
 struct guest_counts guest_counts;
+bool guest_expects_claims;
+struct guest *guest_holders[SIM_ACCOUNTS];
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
@@ -75,6 +77,8 @@ be_cut_off(struct guest *g)
 	if (!g->is_cut)
 		guest_counts.lost++;
 	g->is_cut = true;
+	if (guest_holders[g->account] == g)
+		guest_holders[g->account] = NULL;
 }
 
 /* All replies that are due; false: there will be no more. */
@@ -256,10 +260,18 @@ fetch_all(struct guest *g, bool deletes)
 	return hear_all(g);
 }
 
+static void
+give_way(const struct guest *g)
+{
+	if (guest_holders[g->account] == g)
+		guest_holders[g->account] = NULL;
+}
+
 /* QUIT and hear what comes of it; or leave in one of the other ways. */
 static void
 leave(struct guest *g)
 {
+	give_way(g);
 	switch (g->must_succeed ? 4 : sim_below(12)) {
 	case 0: /* without a word */
 		break;
@@ -287,6 +299,7 @@ leave(struct guest *g)
 static void
 forget(struct guest *g)
 {
+	give_way(g);
 	if (g->removal != NULL)
 		model_removal_fails(g->removal, WORK_GOES_ON);
 	if (g->talk.conn != NULL)
@@ -330,8 +343,9 @@ guest_visit(unsigned account, unsigned address)
 	forget(&g);
 }
 
-bool
-guest_inspect(unsigned account)
+/* Who was cut off may still be let go of. */
+static bool
+inspect(unsigned account)
 {
 	struct guest g = { .account = account, .must_succeed = true };
 	bool is_done;
@@ -340,6 +354,18 @@ guest_inspect(unsigned account)
 	is_done = log_in(&g) && look_around(&g) && fetch_all(&g, false);
 	if (is_done)
 		leave(&g);
+	else if (!g.is_kept_out)
+		sim_violation("u%u cannot be inspected", account);
 	forget(&g);
 	return is_done;
+}
+
+void
+guest_inspect(unsigned account)
+{
+	for (unsigned tries = 0; !inspect(account); tries++) {
+		if (tries > 20)
+			sim_violation("u%u is in use for ever", account);
+		fiber_sleep(IDLE_LIMIT_S / 10 * (uint64_t)SIM_S);
+	}
 }

@@ -232,9 +232,19 @@ check_quit(struct guest *g, struct span heard)
 static void
 check_pass(struct guest *g, struct span heard)
 {
+	const struct guest *holder = guest_holders[g->account];
+
+	if (guest_expects_claims && begins_with(heard, "-ERR [IN-USE]")) {
+		g->is_kept_out = true;
+		return;
+	}
 	expect(g, heard, begins_with(heard, "+OK "));
 	g->is_in = true;
 	g->let_in_ns = sim.now_ns;
+	if (guest_expects_claims && holder != NULL && holder->count > 0 &&
+		!guest_is_excused(holder))
+		sim_violation("u%u has two sessions at once", g->account);
+	guest_holders[g->account] = g;
 }
 
 /* "-ERR [SYS/TEMP]", and there was cause. */

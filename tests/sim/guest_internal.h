@@ -58,11 +58,15 @@ struct guest {
 	bool has_listing;
 	bool must_succeed;
 	bool has_given_cause;
-	bool is_cut; /* no more replies are expected */
+	bool is_cut;      /* no more replies are expected */
+	bool is_kept_out; /* another session has the maildrop */
 };
 
 /* The reply to `a` is as it must be, by the model and by what was said before; or a violation. */
 void guest_check(struct guest *g, const struct asked *a, struct span heard);
+
+/* The one who has each maildrop for itself, as far as anybody can tell. */
+extern struct guest *guest_holders[SIM_ACCOUNTS];
 
 /* Something has happened since the guest came that it may notice. */
 bool guest_is_excused(const struct guest *g);

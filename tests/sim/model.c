@@ -15,6 +15,8 @@ static struct drop {
 	struct model_removal *removals;
 } drops[SIM_ACCOUNTS];
 
+uint32_t model_sizes = 3000;
+
 void
 model_begin(void)
 {
@@ -115,13 +117,11 @@ put_text(char *to, size_t length)
 char *
 model_text(const struct model_recipient *recipients, unsigned count)
 {
-	uint32_t length = SIZE_MIN + sim_below(2000);
+	uint32_t length = SIZE_MIN + sim_below(sim_chance(3) ? model_sizes : 3000);
 	char *text;
 
 	if (sim_chance(12))
 		length += sim_below(30000);
-	if (sim_chance(60))
-		length += sim_below(300000);
 	while (is_taken(recipients, count, length))
 		length++;
 	text = sim_allocate(length + 1);

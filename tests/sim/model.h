@@ -60,6 +60,9 @@ struct model_removal {
 	struct model_message *messages[];
 };
 
+/* How large messages may be; set it for each world. */
+extern uint32_t model_sizes;
+
 void model_begin(void);
 void model_end(void);
 
