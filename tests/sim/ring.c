@@ -373,8 +373,10 @@ submit(struct flight *f)
 		break;
 	case FLIGHT_READ:
 	case FLIGHT_CLOSE:
-	case FLIGHT_CANCEL:
 		break;
+	case FLIGHT_CANCEL: /* looks for its target now: one with that address may come later */
+		(void)do_cancel(f);
+		return;
 	}
 	look_later(f);
 }
