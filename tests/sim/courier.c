@@ -92,6 +92,23 @@ visit(struct courier *c)
 			"a delivery to u%u failed without cause: %s", account, strerror(-error));
 }
 
+/* `ringpost compact` */
+static void
+compact(struct courier *c)
+{
+	char address[SIM_ADDRESS_OCTETS];
+	uint64_t excuses = sim.excuses;
+	uint64_t before;
+	uint64_t after;
+	int error;
+
+	sim_address(sim_below(accounts_known), address);
+	error = maildrop_compact(c->disk, address, &options, &before, &after);
+	sim_note("compact", (uint64_t)(int64_t)error, 0);
+	if (error != 0 && error != -EBUSY && sim.excuses == excuses)
+		sim_violation("%s cannot be compacted: %s", address, strerror(-error));
+}
+
 static void
 go_round(void *ctx)
 {
@@ -100,7 +117,10 @@ go_round(void *ctx)
 	while (left > 0) {
 		left--;
 		fiber_sleep(sim_below(pause_ms) * (uint64_t)SIM_MS);
-		visit(c);
+		if (sim_chance(6))
+			compact(c);
+		else
+			visit(c);
 	}
 }
 
