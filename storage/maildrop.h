@@ -116,7 +116,8 @@ int maildrop_commit_snapshot(const struct disk *d, const char *address,
  */
 int maildrop_reclaim(
 	const struct disk *d, const char *address, const struct maildrop_options *options);
-/* The same with compaction in any case (ringpost compact); octets of disk before and after. */
+/* The same with compaction in any case (ringpost compact); octets of disk before and after.  -EBUSY:
+ * a session has the maildrop for itself (storage/claim.h). */
 int maildrop_compact(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint64_t *before_out, uint64_t *after_out);
 

@@ -8,6 +8,7 @@
  */
 #include "io/base/crc32c.h"
 #include "io/base/must.h"
+#include "storage/claim.h"
 #include "storage/log_writer.h"
 #include "storage/maildrop_internal.h"
 
@@ -125,7 +126,8 @@ put_in_place(struct generation *g, const char *keep_as)
 
 	if (error == 0)
 		error = disk_status_of_file(f->disk, g->fd, &g->log);
-
+	if (error == 0)
+		error = claim_hold_off(f->disk, f->log_fd);
 	if (error == 0 && keep_as != NULL) {
 		layout_join(f->paths.directory, keep_as, path);
 		error = keep_old_log(f, path);

@@ -216,5 +216,5 @@ maildrop_reclaim(const struct disk *d, const char *address, const struct maildro
 		return error == -ENOENT ? 0 : error;
 	error = reclaim_locked(&files);
 	maildrop_unlock(&files);
-	return error;
+	return error == -EBUSY ? 0 : error; /* a session has it for itself: another time */
 }

@@ -49,11 +49,21 @@ verify(struct care *c)
 }
 
 static int
+tell_busy(const struct care *c)
+{
+	return ctl_error(EX_TEMPFAIL,
+		"a session has the maildrop of %s for itself: try again when it has ended",
+		c->address);
+}
+
+static int
 repair(struct care *c)
 {
 	int error = maildrop_repair(
 		&c->ctl->disk, c->address, &c->ctl->maildrop_options, tell_finding, c);
 
+	if (error == -EBUSY)
+		return tell_busy(c);
 	return error >= 0 ? EX_OK : ctl_errno(error, "repairing %s", c->address);
 }
 
@@ -68,6 +78,8 @@ compact(struct care *c)
 		return ctl_error(EX_DATAERR,
 			"the maildrop of %s is damaged and stays as it is: `ringpost repair %s` first",
 			c->address, c->address);
+	if (error == -EBUSY)
+		return tell_busy(c);
 	if (error != 0)
 		return ctl_errno(error, "compacting %s", c->address);
 	c->before += before;

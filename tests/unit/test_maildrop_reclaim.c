@@ -1,6 +1,7 @@
 /*
  * test_maildrop_reclaim.c - the space of expunged mail: fresh logs, compaction, holes.
  */
+#include "storage/claim.h"
 #include "tests/unit/spool.h"
 
 #include <errno.h>
@@ -348,6 +349,64 @@ second_name_of_a_log_is_seen_through(void **state)
 	assert_whole();
 }
 
+/* A claim is on the log's file: were that replaced, a second session could claim the new one. */
+static void
+a_claimed_log_is_not_replaced(void **state)
+{
+	uint64_t before;
+	uint64_t after;
+	int first;
+	int second;
+
+	(void)state;
+	deliver_many(3, 100);
+	assert_int_equal(claim_take(&spool.disk, ALICE, &first), 0);
+	assert_int_equal(
+		maildrop_compact(&spool.disk, ALICE, &spool_options, &before, &after), -EBUSY);
+	reclaim();
+	assert_int_equal(claim_take(&spool.disk, ALICE, &second), -EBUSY);
+	claim_drop(&spool.disk, first);
+	assert_int_equal(maildrop_compact(&spool.disk, ALICE, &spool_options, &before, &after), 0);
+	assert_int_equal(claim_take(&spool.disk, ALICE, &second), 0);
+	claim_drop(&spool.disk, second);
+	assert_whole();
+}
+
+/* Another replaces the log between our open and our lock. */
+static const struct disk_ops *real_ops;
+
+static int
+lock_after_compaction(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind)
+{
+	struct disk real = *d;
+	uint64_t before;
+	uint64_t after;
+
+	real.ops = real_ops;
+	((struct disk *)d)->ops = real_ops;
+	assert_int_equal(maildrop_compact(&real, ALICE, &spool_options, &before, &after), 0);
+	return disk_try_lock(&real, fd, byte, kind);
+}
+
+static void
+a_claim_is_on_the_log_of_now(void **state)
+{
+	struct disk disk = spool.disk;
+	struct disk_ops ops = *disk.ops;
+	int first;
+	int second;
+
+	(void)state;
+	deliver_many(3, 100);
+	real_ops = disk.ops;
+	ops.try_lock = lock_after_compaction;
+	disk.ops = &ops;
+	assert_int_equal(claim_take(&disk, ALICE, &first), 0);
+	assert_ptr_equal(disk.ops, real_ops);
+	assert_int_equal(claim_take(&spool.disk, ALICE, &second), -EBUSY);
+	claim_drop(&spool.disk, first);
+}
+
 int
 main(void)
 {
@@ -362,6 +421,8 @@ main(void)
 		TEST(readers_wait_for_the_puncher),
 		TEST(many_messages),
 		TEST(second_name_of_a_log_is_seen_through),
+		TEST(a_claimed_log_is_not_replaced),
+		TEST(a_claim_is_on_the_log_of_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
