@@ -223,19 +223,20 @@ simdisk_do_sync(const struct disk *d, int fd)
 
 	give_way(d, SYNC_PAUSE_NS);
 	if (sim_strikes(FAULT_SYNC)) {
-		size_t size = i->now.length;
-
-		if (i->is_dirty)
-			inode_write_back(i, 2);
-		inode_show_durable(i); /* what could not be written is forgotten, the size is not */
-		octets_resize(&i->now, size);
-		inode_note_dirty(i, smaller(size, i->durable.length), size);
+		inode_lose(i);
 		return -EIO;
 	}
 	sim_note("sync", i->number, i->now.length);
 	if (i->is_dirty && !sim.loses_syncs)
 		inode_write_back(i, 0);
 	return 0;
+}
+
+static void
+simdisk_do_drop_cache(const struct disk *d, int fd)
+{
+	give_way(d, PAUSE_NS);
+	inode_drop_cache(description_of(fd)->inode);
 }
 
 static int
@@ -473,6 +474,7 @@ static const struct disk_ops simdisk_ops = {
 	.read_at = simdisk_do_read,
 	.write_at = simdisk_do_write,
 	.sync_data = simdisk_do_sync,
+	.drop_cache = simdisk_do_drop_cache,
 	.sync_directory = simdisk_do_sync_directory,
 	.truncate = simdisk_do_truncate,
 	.punch = simdisk_do_punch,

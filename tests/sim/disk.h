@@ -5,8 +5,8 @@
  * the one the other.  At a power cut each 512 octets that were not synced are what they were or
  * what they should be, the size likewise; of the names that were made, changed or removed and whose
  * directory was not synced since, the latest are undone: stricter than ext4, as strict as POSIX
- * lets a file system be.  A sync that fails has written some blocks and forgotten the others, says
- * so once, and the next one says 0.
+ * lets a file system be.  A sync that fails has written some sectors and forgotten the others, says
+ * so once, and the next one says 0; what was forgotten can be read until the cache is dropped.
  *
  * One disk for the world; processes, and the simulator itself, share it.  Calls made by a fiber may
  * give way to others, before they do anything.

@@ -80,12 +80,43 @@ inode_write_back(struct inode *i, uint32_t one_in)
 }
 
 void
+inode_lose(struct inode *i)
+{
+	if (!i->is_dirty)
+		return;
+	if (!i->is_lost || i->dirty_from < i->lost_from)
+		i->lost_from = i->dirty_from;
+	if (!i->is_lost || i->dirty_to > i->lost_to)
+		i->lost_to = i->dirty_to;
+	i->is_lost = true;
+	inode_write_back(i, 2);
+}
+
+void
+inode_drop_cache(struct inode *i)
+{
+	size_t end = smaller(i->lost_to, i->now.length);
+
+	if (!i->is_lost)
+		return;
+	for (size_t at = i->lost_from; at < end; at++) {
+		if (i->is_dirty && at >= i->dirty_from && at < i->dirty_to)
+			continue;
+		i->now.at[at] = '\0';
+		if (at < i->durable.length)
+			i->now.at[at] = i->durable.at[at];
+	}
+	i->is_lost = i->is_dirty;
+}
+
+void
 inode_show_durable(struct inode *i)
 {
 	octets_resize(&i->now, i->durable.length);
 	if (i->durable.length > 0)
 		memcpy(i->now.at, i->durable.at, i->durable.length);
 	i->is_dirty = false;
+	i->is_lost = false;
 }
 
 /* ---- inodes and names ---------------------------------------------------------------------- */
@@ -347,7 +378,10 @@ simdisk_cut_power(void)
 void
 simdisk_evict(void)
 {
-	for (struct inode *i = inodes; i != NULL; i = i->next)
-		if (sim_chance(2))
+	for (struct inode *i = inodes; i != NULL; i = i->next) {
+		if (sim_chance(2)) {
 			i->is_warm = false;
+			inode_drop_cache(i);
+		}
+	}
 }

@@ -29,6 +29,9 @@ struct inode {
 	size_t dirty_from; /* of `now`, against `durable` */
 	size_t dirty_to;
 	bool is_dirty;
+	size_t lost_from; /* clean, and yet not what is durable: a sync has failed */
+	size_t lost_to;
+	bool is_lost;
 	bool is_warm;
 	uint8_t *holes; /* of each block: punched */
 	size_t hole_room;
@@ -52,6 +55,10 @@ struct inode *inode_make(bool is_directory);
 void inode_note_dirty(struct inode *i, size_t from, size_t to);
 /* Sector by sector of what is dirty: becomes durable, or, once in `one_in`, does not; 0: all. */
 void inode_write_back(struct inode *i, uint32_t one_in);
+/* A sync fails: some of what is dirty becomes durable, the rest is called clean all the same. */
+void inode_lose(struct inode *i);
+/* What is clean is read from the disk again. */
+void inode_drop_cache(struct inode *i);
 /* What is durable is all there is. */
 void inode_show_durable(struct inode *i);
 

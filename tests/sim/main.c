@@ -233,6 +233,7 @@ simulate(uint64_t seed)
 		sim_violation("nothing happens any more");
 	for (unsigned f = 0; f < FAULT_COUNT; f++)
 		faults[f] += sim.faults[f];
+	sim_doubts_forget_world();
 	courier_forget_world();
 	server_forget_world();
 	net_forget_world();

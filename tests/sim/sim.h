@@ -124,6 +124,9 @@ void fiber_wake(struct fiber *f);
 
 /* ---- memory ---- */
 
+/* What processes have learnt of disks that fail (doubt.c): the world is over. */
+void sim_doubts_forget_world(void);
+
 /* The simulator's own memory: never fails, belongs to no process. */
 void *sim_allocate(size_t octets);
 void *sim_grow(void *block, size_t octets);
