@@ -172,7 +172,6 @@ put_in_line(struct desk *desk, struct tray *t)
 	t->next_in_line = NULL;
 	*desk->line_last = t;
 	desk->line_last = &t->next_in_line;
-	pthread_cond_signal(&desk->work_is_there);
 }
 
 /* There are as many trays as deliveries and workers, so one is free. */
@@ -272,17 +271,6 @@ next_batch(struct desk *desk, struct tray *t, unsigned done, bool is_over)
 
 /* The maildrop is let go of before its tray: the next worker will want the lock. */
 static void
-put_down(struct desk *desk, struct tray *t)
-{
-	pthread_mutex_lock(&desk->lock);
-	if (t->first == NULL)
-		free_tray(desk, t);
-	else
-		put_in_line(desk, t);
-	pthread_mutex_unlock(&desk->lock);
-}
-
-static void
 work_on(struct desk *desk, struct tray *t, struct desk_delivery *batch)
 {
 	uint64_t end_ms = clock_monotonic_ms() + HOLD_MS;
@@ -296,15 +284,20 @@ work_on(struct desk *desk, struct tray *t, struct desk_delivery *batch)
 		send_home(done);
 	}
 	maildrop_writer_close(w);
-	put_down(desk, t);
 }
 
+/* Put down the tray in hand, if any, and take the next in line; NULL: the desk closes.  Nobody need
+ * be woken for what is put back into the line: who puts it there takes one out. */
 static struct tray *
-wait_for_tray(struct desk *desk, struct desk_delivery **batch_out)
+next_tray(struct desk *desk, struct tray *in_hand, struct desk_delivery **batch_out)
 {
 	struct tray *t;
 
 	pthread_mutex_lock(&desk->lock);
+	if (in_hand != NULL && in_hand->first == NULL)
+		free_tray(desk, in_hand);
+	else if (in_hand != NULL)
+		put_in_line(desk, in_hand);
 	while (desk->line_first == NULL && !desk->closing)
 		pthread_cond_wait(&desk->work_is_there, &desk->lock);
 	t = desk->line_first;
@@ -323,9 +316,9 @@ worker_main(void *argument)
 {
 	struct desk *desk = argument;
 	struct desk_delivery *batch;
-	struct tray *t;
+	struct tray *t = NULL;
 
-	while ((t = wait_for_tray(desk, &batch)) != NULL)
+	while ((t = next_tray(desk, t, &batch)) != NULL)
 		work_on(desk, t, batch);
 	return NULL;
 }
@@ -415,6 +408,7 @@ int
 desk_submit(struct desk *desk, struct offload_home *home, struct desk_delivery *delivery)
 {
 	uint32_t hash = crc32c(0, delivery->address, strlen(delivery->address));
+	bool is_new;
 	struct tray *t;
 
 	delivery->job = (struct offload_job){ .done = came_home, .home = home };
@@ -427,10 +421,13 @@ desk_submit(struct desk *desk, struct offload_home *home, struct desk_delivery *
 	}
 	desk->waiting++;
 	t = find_tray(desk, delivery->address, hash);
-	if (t == NULL)
+	is_new = t == NULL;
+	if (is_new)
 		t = take_tray(desk, delivery->address, hash);
 	*t->last = delivery;
 	t->last = &delivery->next;
 	pthread_mutex_unlock(&desk->lock);
+	if (is_new) /* with the lock let go of, or who wakes would only wait for that */
+		pthread_cond_signal(&desk->work_is_there);
 	return 0;
 }
