@@ -79,6 +79,15 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 	return 0;
 }
 
+bool
+server_auth_binds_channels(const struct settings *settings)
+{
+	unsigned set = 0;
+
+	return sasl_mechanisms_read(settings->sasl_mechanisms, &set) &&
+		(set & SASL_BIT(SASL_SCRAM_SHA_256_PLUS)) != 0;
+}
+
 void
 server_auth_close(struct login_policy *policy)
 {

@@ -12,6 +12,8 @@
 /* 0, or a negative errno and one line for the operator in `why`. */
 int server_auth_open(const struct settings *settings, struct accounts *accounts,
 	char why[SERVER_AUTH_WHY_OCTETS], struct login_policy **policy_out);
+/* A mechanism is offered that is bound to its TLS connection. */
+bool server_auth_binds_channels(const struct settings *settings);
 void server_auth_close(struct login_policy *policy);
 
 #endif

@@ -3,6 +3,8 @@
  */
 #include "core/server_tls.h"
 
+#include "core/server_auth.h"
+
 #include "io/base/clock.h"
 #include "io/base/log.h"
 
@@ -46,6 +48,7 @@ server_tls_options(const struct settings *s)
 		.ktls = (enum tls_ktls)s->ktls,
 		.requires_client_certificate = s->tls_client_required,
 		.peer_by = (enum tls_peer_by)s->tls_client_name,
+		.exports = server_auth_binds_channels(s),
 		.handshakes_max = s->tls_handshakes,
 		.sessions_max = s->connections,
 	};

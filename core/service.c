@@ -380,10 +380,10 @@ service_set_deadline(struct service *v, uint32_t limit_s)
 }
 
 static void
-conn_secured(struct conn *c, const char *peer_name)
+conn_secured(struct conn *c, const struct tls_peer *peer)
 {
 	struct service *v = container_of(c, struct service, conn);
-	int next = protocol_of(v)->secured(v, peer_name);
+	int next = protocol_of(v)->secured(v, peer);
 
 	if (v->door->settings->tls == LISTENER_TLS_IMPLICIT)
 		next = protocol_of(v)->greet(v);

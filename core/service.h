@@ -70,7 +70,7 @@ struct service_protocol {
 	void (*begin)(struct service *v);
 	int (*greet)(struct service *v);
 	/* TLS is spoken from here on. */
-	int (*secured)(struct service *v, const char *peer_name);
+	int (*secured)(struct service *v, const struct tls_peer *peer);
 	/* The first octets, before any line is cut: true if they are no words of this protocol at
 	 * all and the guest has been told so. */
 	bool (*is_foreign)(struct service *v, struct span first_octets);

@@ -146,9 +146,9 @@ lmtp_greet(struct service *v)
 }
 
 static int
-lmtp_secured(struct service *v, const char *peer_name)
+lmtp_secured(struct service *v, const struct tls_peer *peer)
 {
-	(void)peer_name;
+	(void)peer;
 	set_idle_limit(v);
 	return (int)lmtp_session_secured(&lmtp_service_of(v)->session);
 }

@@ -199,9 +199,12 @@ pop3_greet(struct service *v)
 }
 
 static int
-pop3_secured(struct service *v, const char *peer_name)
+pop3_secured(struct service *v, const struct tls_peer *peer)
 {
-	const struct sasl_facts facts = { .certificate_name = peer_name };
+	const struct sasl_facts facts = {
+		.exporter = span_of(peer->exporter, peer->has_exporter ? TLS_EXPORTER_OCTETS : 0),
+		.certificate_name = peer->name[0] != '\0' ? peer->name : NULL,
+	};
 
 	set_login_deadline(v);
 	return (int)pop3_session_secured(&pop3_service_of(v)->session, &facts);

@@ -211,7 +211,7 @@ const struct setting settings_rows[] = {
 	  .explanation = "What AUTH offers, of `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `SCRAM-SHA-1`, "
 			 "`PLAIN`, `LOGIN`, `EXTERNAL`, `OAUTHBEARER`, `XOAUTH2`. Each is shown where it can "
 			 "work: those that show a secret only where passwords may travel, `EXTERNAL` to a client "
-			 "with a certificate, `PLUS` over TLS. SCRAM works for accounts whose hash is of the "
+			 "with a certificate, `PLUS` over TLS 1.3. SCRAM works for accounts whose hash is of the "
 			 "scheme `scram-sha-256` (or `plain`); clients prefer it wherever it is offered, so "
 			 "offer it when all accounts have one." },
 	{ YES_NO(apop, "no"),

@@ -14,6 +14,7 @@
 
 #include "io/outq.h"
 #include "io/tls.h"
+#include "io/tls_peer.h"
 
 #include <netinet/in.h>
 
@@ -40,9 +41,9 @@ struct conn_ops {
 	 * conn_close() when ready: what is queued is sent in the first case, and lost in all
 	 * others. */
 	void (*ended)(struct conn *c, enum conn_end why, int error);
-	/* conn_start_tls(): the handshake is done, all that follows is secured.  `peer_name`: the
-	 * verified one of the client's certificate, lent for the call; NULL: none. */
-	void (*secured)(struct conn *c, const char *peer_name);
+	/* conn_start_tls(): the handshake is done, all that follows is secured.  `peer` is lent for
+	 * the call. */
+	void (*secured)(struct conn *c, const struct tls_peer *peer);
 	/* Nothing refers to the connection any more. */
 	void (*gone)(struct conn *c);
 };

@@ -133,9 +133,9 @@ static void
 handshake_done(struct conn *c)
 {
 	struct tls *t = c->outq.tls;
-	char name[TLS_PEER_NAME_OCTETS_MAX + 1];
-	bool has_name = tls_peer_name(t, t->context->options->peer_by, name);
+	struct tls_peer peer;
 
+	tls_peer_read(t, &peer);
 	c->tls = t->facts;
 	if (!may_go_to_kernel(t))
 		settle_records(c, (enum tls_records)t->facts.records);
@@ -143,7 +143,8 @@ handshake_done(struct conn *c)
 	if (!try_kernel(c))
 		return;
 	(void)conn_flush(c);
-	c->ops->secured(c, has_name ? name : NULL);
+	c->ops->secured(c, &peer);
+	explicit_bzero(&peer, sizeof(peer));
 }
 
 static void

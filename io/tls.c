@@ -321,6 +321,8 @@ begin(struct tls *t)
 		tls_fail(t, TLS_FAILURE_MEMORY);
 		return -EPROTO;
 	}
+	if (x->options->exports)
+		wolfSSL_KeepArrays(t->ssl); /* until tls_peer_read() */
 	wolfSSL_SetIOReadCtx(t->ssl, t);
 	wolfSSL_SetIOWriteCtx(t->ssl, t);
 	if (wolfSSL_UseALPN(t->ssl, (char *)x->options->alpn, (unsigned)strlen(x->options->alpn),

@@ -40,6 +40,7 @@ struct tls_options {
 	enum tls_ktls ktls;
 	bool requires_client_certificate; /* where the credentials name an authority */
 	enum tls_peer_by peer_by;
+	bool exports;            /* tls-exporter is made for each session (tls_peer.h) */
 	uint32_t handshakes_max; /* at once */
 	uint32_t sessions_max;
 };

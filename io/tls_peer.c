@@ -1,5 +1,5 @@
 /*
- * tls_peer.c - who a client's certificate says it is; see tls_peer.h.
+ * tls_peer.c - see tls_peer.h.
  *
  * A certificate that is here has been verified: without one, or with one of somebody else's, the
  * handshake would not have come this far (tls_context.c).
@@ -66,8 +66,8 @@ common_name_of(WOLFSSL_X509 *x509, char name_out[TLS_PEER_NAME_OCTETS_MAX + 1])
 		copy_name(text, (size_t)length, name_out);
 }
 
-bool
-tls_peer_name(const struct tls *t, enum tls_peer_by by, char name_out[TLS_PEER_NAME_OCTETS_MAX + 1])
+static bool
+read_name(const struct tls *t, char name_out[TLS_PEER_NAME_OCTETS_MAX + 1])
 {
 	WOLFSSL_X509 *x509;
 	bool is_found;
@@ -77,8 +77,32 @@ tls_peer_name(const struct tls *t, enum tls_peer_by by, char name_out[TLS_PEER_N
 	x509 = wolfSSL_get_peer_certificate(t->ssl);
 	if (x509 == NULL)
 		return false;
-	is_found = by == TLS_PEER_BY_ADDRESS ? address_of(x509, name_out)
-					     : common_name_of(x509, name_out);
+	is_found = t->context->options->peer_by == TLS_PEER_BY_ADDRESS
+		? address_of(x509, name_out)
+		: common_name_of(x509, name_out);
 	wolfSSL_X509_free(x509);
 	return is_found;
+}
+
+/* Without the extended master secret TLS 1.2 would let a third one in between have the same (RFC 9266,
+ * section 1); wolfSSL agrees upon it with every client that offers it, and does not tell. */
+static bool
+read_exporter(const struct tls *t, uint8_t exporter_out[TLS_EXPORTER_OCTETS])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (!t->context->options->exports || t->facts.version != 13)
+		return false;
+	return wolfSSL_export_keying_material(t->ssl, exporter_out, TLS_EXPORTER_OCTETS, label,
+		       sizeof(label) - 1, NULL, 0, 0) == WOLFSSL_SUCCESS;
+}
+
+void
+tls_peer_read(const struct tls *t, struct tls_peer *peer_out)
+{
+	if (!read_name(t, peer_out->name))
+		peer_out->name[0] = '\0';
+	peer_out->has_exporter = read_exporter(t, peer_out->exporter);
+	if (t->context->options->exports)
+		wolfSSL_FreeArrays(t->ssl);
 }

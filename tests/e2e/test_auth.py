@@ -10,6 +10,7 @@ import unittest
 import warnings
 
 import harness
+import tls
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -23,15 +24,17 @@ def b64(octets):
 
 
 class Scram:
-    """RFC 5802 from the document alone, the client's side."""
+    """RFC 5802 from the document alone, the client's side; with `binding` for -PLUS (RFC 9266)."""
 
-    def __init__(self, name, password, hash_name):
+    def __init__(self, name, password, hash_name, binding=None):
+        self.header = "n,," if binding is None else "p=tls-exporter,,"
+        self.binding = b64(self.header.encode() + (binding or b""))
         self.password, self.hash_name = password.encode(), hash_name
         self.nonce = b64(os.urandom(18))
         self.bare = "n=%s,r=%s" % (name.replace("=", "=3D").replace(",", "=2C"), self.nonce)
 
     def first(self):
-        return b64(("n,," + self.bare).encode())
+        return b64((self.header + self.bare).encode())
 
     def final(self, challenge):
         server_first = base64.b64decode(challenge).decode()
@@ -39,7 +42,7 @@ class Scram:
         assert fields["r"].startswith(self.nonce)
         salted = hashlib.pbkdf2_hmac(self.hash_name, self.password, base64.b64decode(fields["s"]),
                                      int(fields["i"]))
-        without_proof = "c=biws,r=" + fields["r"]
+        without_proof = "c=%s,r=%s" % (self.binding, fields["r"])
         message = ",".join((self.bare, server_first, without_proof)).encode()
         client_key = self.mac(salted, b"Client Key")
         signature = self.mac(hashlib.new(self.hash_name, client_key).digest(), message)
@@ -342,6 +345,60 @@ class Auth(harness.Case):
                                                   "--json").stdout)["password_scheme"]
                    for name in ("alice", "bob")}
         self.assertEqual(schemes, {"alice": "scram-sha-256", "bob": "ssha"})
+
+    def test_scram_plus_is_bound_to_the_connection(self):
+        """s_client tells what it and the server agreed upon (RFC 9266), and carries the exchange."""
+        certificate = tls.certificate("scram-plus")
+        site = self.site(users=(), start=False, listener={"tls": "implicit", "plaintext_auth": "no"},
+                         password_scheme='"scram-sha-256"',
+                         sasl_mechanisms='"SCRAM-SHA-256-PLUS SCRAM-SHA-256"',
+                         **tls.settings(certificate))
+        site.ringpost("user", "add", ALICE, input=b"secret\n")
+        site.start()
+        for spoil, good in ((False, True), (True, False)):
+            client = subprocess.Popen(
+                ["openssl", "s_client", "-connect", "127.0.0.1:%d" % site.port, "-tls1_3",
+                 "-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            try:
+                material = None
+                for line in client.stdout:
+                    if b"Keying material: " in line:
+                        material = bytes.fromhex(line.split(b": ")[1].strip().decode())
+                    if line.startswith(b"+OK ringpost"):
+                        break
+
+                def command(text):
+                    client.stdin.write(text.encode() + b"\r\n")
+                    client.stdin.flush()
+                    while True:
+                        said = client.stdout.readline()
+                        if said[:1] in (b"+", b"-") and not said.startswith(b"---"):
+                            return said
+
+                self.assertEqual(len(material), 32)
+                binding = bytes(32) if spoil else material
+                scram = Scram(ALICE, "secret", "sha256", binding)
+                said = command("AUTH SCRAM-SHA-256-PLUS " + scram.first())
+                said = command(scram.final(said[2:]))
+                if good:
+                    self.assertEqual(base64.b64decode(said[2:]), scram.expected)
+                    said = command("")
+                self.assertEqual(said.startswith(b"+OK"), good, said)
+            finally:
+                client.stdin.close()
+                client.stdout.close()
+                client.kill()
+                client.wait()
+
+    def test_plus_is_offered_where_it_can_work(self):
+        certificate = tls.certificate("scram-plus")
+        site = self.site(listener={"tls": "stls"}, sasl_mechanisms='"SCRAM-SHA-256-PLUS"',
+                         **tls.settings(certificate))
+        with site.pop() as pop:
+            pop.line()
+            self.assertNotIn(b"SASL SCRAM-SHA-256-PLUS\r\n", pop.command_multi("CAPA"))
+            self.assertTrue(pop.command("AUTH SCRAM-SHA-256-PLUS").startswith(b"-ERR"))
 
 
 if __name__ == "__main__":
