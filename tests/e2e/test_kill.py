@@ -192,8 +192,8 @@ class Kill(harness.Case):
               % (SERVER_CYCLES, delivered, 1000 * first_logins[SERVER_CYCLES // 2],
                  1000 * first_logins[-1]))
         self.assertGreater(delivered, SERVER_CYCLES)
-        if not harness.IS_SANITIZED:  # one in a hundred may be the machine's
-            self.assertLess(first_logins[-1 - SERVER_CYCLES // 100], FIRST_LOGIN_S)
+        if not harness.IS_SANITIZED:  # one in twenty may be the machine's: it may be shared
+            self.assertLess(first_logins[-1 - SERVER_CYCLES // 20], FIRST_LOGIN_S)
         done = site.ringpost("verify", "--all", check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
