@@ -81,8 +81,13 @@ class Disk:
     def mount(self):
         device = run("losetup", "--find", "--show", os.path.join(self.fuse, "disk"))
         try:
-            run("mount", "-t", self.file_system, "-o", MOUNT[self.file_system], device,
-                self.mountpoint)
+            mount = ["mount", "-t", self.file_system, "-o", MOUNT[self.file_system], device,
+                     self.mountpoint]
+            if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode != 0:
+                # a torn superblock: see attach.c
+                subprocess.run(["e2fsck", "-fy", "-b", "4096", "-B", "4096", device],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                run(*mount)
         finally:
             run("losetup", "--detach", device)  # it goes when it is unmounted
 
