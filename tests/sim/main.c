@@ -60,11 +60,11 @@ static struct settings *settings;
 static struct disk disk;
 static unsigned shards;
 static unsigned guests_left;
-static unsigned fiber_stays;
 static bool story_is_over;
 static unsigned addresses;
 static unsigned stay_s; /* the time over which guests and mail come */
 static unsigned accounts;
+static bool is_kind; /* nothing happens that a guest may notice, but to the whole server */
 static unsigned kills;
 static unsigned power_cuts;
 static uint64_t faults[FAULT_COUNT];
@@ -80,7 +80,6 @@ one_guest(void *ctx)
 	else
 		guest_visit(sim_below(accounts), ++addresses);
 	guests_left--;
-	fiber_stays--;
 }
 
 static void
@@ -88,7 +87,6 @@ guest_comes(void *ctx, uint64_t number)
 {
 	(void)ctx;
 	(void)number;
-	fiber_stays++;
 	fiber_start(NULL, one_guest, NULL);
 }
 
@@ -107,17 +105,38 @@ static void
 choose_faults(void)
 {
 	static const uint32_t one_in[] = { 20, 100, 300, 1000 };
-	bool is_kind = sim_chance(4);
 
+	is_kind = sim_chance(4);
 	for (unsigned f = 0; f < FAULT_COUNT; f++)
 		if (sim_chance(2) && (f < FAULT_EXCUSES || !is_kind))
 			sim.one_in[f] = one_in[sim_below(4)] * (f < FAULT_EXCUSES ? 1 : 5);
 	sim.faults_on = true;
 }
 
+/* Losing an index loses nothing. */
+static void
+lose_indexes(void)
+{
+	bool faults_on = sim.faults_on;
+
+	sim.faults_on = false;
+	for (unsigned n = 0; n < accounts; n++) {
+		char address[SIM_ADDRESS_OCTETS];
+		char path[LAYOUT_PATH_MAX];
+
+		sim_address(n, address);
+		must(layout_file(address, "index", path) == 0);
+		if (sim_chance(4))
+			(void)disk_unlink(&disk, path);
+	}
+	sim.faults_on = faults_on;
+}
+
 static void
 serve_again(void)
 {
+	if (sim_chance(4))
+		lose_indexes();
 	server_start(settings, &disk, shards);
 }
 
@@ -137,6 +156,25 @@ die(bool with_machine)
 	net_go_dark(false);
 	model_crash(with_machine);
 	serve_again();
+}
+
+/* For a while one kind of fault strikes every other time. */
+static void
+storm(void *ctx)
+{
+	unsigned count = sim_chance(4) ? 1 + sim_below(3) : 0;
+
+	(void)ctx;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned f = FAULT_EXCUSES + sim_below(FAULT_COUNT - FAULT_EXCUSES);
+		uint32_t one_in = sim.one_in[f];
+
+		fiber_sleep(sim_below(stay_s * 500) * (uint64_t)SIM_MS);
+		sim_note("storm", f, 0);
+		sim.one_in[f] = 2;
+		fiber_sleep(sim_below(stay_s * 100) * (uint64_t)SIM_MS);
+		sim.one_in[f] = one_in;
+	}
 }
 
 static void
@@ -194,12 +232,14 @@ story(void *ctx)
 	serve_again();
 	courier_start(&disk, accounts, 10 + sim_below(60), stay_s);
 	invite_guests();
+	if (!is_kind)
+		fiber_start(NULL, storm, NULL);
 	fate(NULL);
 	while (guests_left > 0 || courier_left() > 0)
 		fiber_sleep(SIM_S);
 	sim.faults_on = false;
-	if (sim_chance(2))
-		die(sim_chance(2));
+	if (sim.loses_syncs || sim_chance(2))
+		die(sim.loses_syncs || sim_chance(2));
 	fiber_sleep(SIM_S);
 	inspect_all();
 	server_drain();
