@@ -77,8 +77,11 @@ description_closed(void *what)
 {
 	struct description *o = what;
 
-	for (unsigned byte = 0; byte < INODE_LOCKS; byte++)
+	for (unsigned byte = 0; byte < INODE_LOCKS; byte++) {
+		if (o->locks[byte] != DISK_LOCK_NONE)
+			sim_note("unlock", byte, o->locks[byte]);
 		unlock(o, byte);
+	}
 	o->inode->uses--;
 	sim_free(o);
 }
@@ -349,6 +352,7 @@ simdisk_do_lock(const struct disk *d, int fd, uint64_t byte, enum disk_lock kind
 	if (kind == DISK_LOCK_EXCLUSIVE && others > 0)
 		return -EAGAIN;
 	must(kind != DISK_LOCK_EXCLUSIVE || o->writes);
+	sim_note("lock", byte, kind);
 	unlock(o, (unsigned)byte);
 	if (kind == DISK_LOCK_EXCLUSIVE)
 		i->locked[byte] = o;

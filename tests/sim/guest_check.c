@@ -104,6 +104,18 @@ behind_first_line(struct span heard)
 	return span_after(heard, (size_t)(end + 1 - heard.at));
 }
 
+/* A maildrop without a log, and so without mail, can be claimed by nobody. */
+static void
+check_claim(struct guest *g)
+{
+	const struct guest *holder = guest_holders[g->account];
+
+	if (guest_expects_claims && holder != NULL && !guest_is_excused(holder) &&
+		!guest_is_excused(g))
+		sim_violation("u%u has two sessions at once", g->account);
+	guest_holders[g->account] = g;
+}
+
 /* The first LIST: what is there is compared with what may be. */
 static void
 take_listing(struct guest *g, struct span heard)
@@ -130,6 +142,8 @@ take_listing(struct guest *g, struct span heard)
 	model_check_listing(g->account, g->asked_ns, g->let_in_ns, messages, g->count);
 	sim_free(messages);
 	g->has_listing = true;
+	if (g->count > 0)
+		check_claim(g);
 }
 
 static void
@@ -232,8 +246,6 @@ check_quit(struct guest *g, struct span heard)
 static void
 check_pass(struct guest *g, struct span heard)
 {
-	const struct guest *holder = guest_holders[g->account];
-
 	if (guest_expects_claims && begins_with(heard, "-ERR [IN-USE]")) {
 		g->is_kept_out = true;
 		return;
@@ -241,10 +253,6 @@ check_pass(struct guest *g, struct span heard)
 	expect(g, heard, begins_with(heard, "+OK "));
 	g->is_in = true;
 	g->let_in_ns = sim.now_ns;
-	if (guest_expects_claims && holder != NULL && holder->count > 0 &&
-		!guest_is_excused(holder) && !guest_is_excused(g)) /* nor of an earlier server */
-		sim_violation("u%u has two sessions at once", g->account);
-	guest_holders[g->account] = g;
 }
 
 /* "-ERR [SYS/TEMP]", and there was cause. */
