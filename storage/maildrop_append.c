@@ -540,12 +540,12 @@ maildrop_writer_add_draft(struct maildrop_writer *w, const struct maildrop_deliv
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
-/* Cut off what was not committed; where that fails, the next one to lock the maildrop does it. */
+/* Cut off what was not committed. */
 static void
 cut_back(struct maildrop_writer *w)
 {
 	if (w->log.written_end > w->files.end.covers)
-		disk_truncate(w->files.disk, w->files.log_fd, w->files.end.covers);
+		maildrop_cut_back(&w->files, w->files.end.covers);
 	w->log.written_end = w->files.end.covers;
 }
 

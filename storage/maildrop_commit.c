@@ -102,8 +102,7 @@ append_record(struct maildrop_files *f, const struct removal *r)
 	if (error == 0)
 		error = maildrop_make_durable(f);
 	if (error != 0) {
-		/* Where this fails too, the next one to lock the maildrop decides. */
-		disk_truncate(f->disk, f->log_fd, end);
+		maildrop_cut_back(f, end);
 		return error;
 	}
 	totals.octets -= r->totals.octets;

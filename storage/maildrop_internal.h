@@ -79,6 +79,14 @@ int maildrop_load(struct maildrop_files *f, struct messages *messages);
  */
 int maildrop_make_durable(const struct maildrop_files *f);
 
+/*
+ * Instead: cut off what was written behind `end`, for good, after a write or a sync has failed.  A
+ * sync that failed may have put a whole commit on the disk; who is told now that it is not there must
+ * not meet it after the next power cut.  Where that cannot be had the log is left longer than its
+ * index says, so that whoever comes next, in whatever process, recovers it before he tells anybody.
+ */
+void maildrop_cut_back(const struct maildrop_files *f, uint64_t end);
+
 /* Remove the names under which logs were made by those who died before they took them away.  Where
  * one is alive it finds that its log is gone, and makes another or takes ours. */
 void maildrop_remove_passing_names(struct maildrop_files *f);

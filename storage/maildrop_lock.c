@@ -263,6 +263,17 @@ maildrop_make_durable(const struct maildrop_files *f)
 }
 
 void
+maildrop_cut_back(const struct maildrop_files *f, uint64_t end)
+{
+	static const char longer[RECORD_ALIGNMENT];
+
+	if (disk_truncate(f->disk, f->log_fd, end) != 0 || !f->options.sync)
+		return;
+	if (disk_sync_data(f->disk, f->log_fd) != 0)
+		(void)disk_write_at(f->disk, f->log_fd, span_of(longer, sizeof(longer)), end);
+}
+
+void
 maildrop_index_commit(struct maildrop_files *f, const struct messages *added, uint32_t next_uid,
 	uint64_t covers, struct index_totals totals)
 {

@@ -138,7 +138,12 @@ settle_log(struct recovery *r)
 		drop_last_commit(r);
 	if (r->good_end < r->scan.size)
 		error = disk_truncate(f->disk, f->log_fd, r->good_end);
-	return error != 0 ? error : maildrop_make_durable(f);
+	if (error == 0) {
+		error = maildrop_make_durable(f);
+		if (error != 0)
+			maildrop_cut_back(f, r->good_end);
+	}
+	return error;
 }
 
 /* The new index holds what is left of it all. */

@@ -40,7 +40,7 @@ append_range(struct maildrop_files *f, struct uid_range range)
 	if (error == 0)
 		error = maildrop_make_durable(f);
 	if (error != 0)
-		disk_truncate(f->disk, f->log_fd, end); /* or the next one to lock does it */
+		maildrop_cut_back(f, end);
 	else
 		maildrop_index_commit(
 			f, &expunged, header.next_uid, end + sizeof(octets), f->end.totals);

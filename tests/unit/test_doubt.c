@@ -76,6 +76,17 @@ deliver(const char *address)
 	return error;
 }
 
+static struct disk_status
+log_status(void)
+{
+	char path[LAYOUT_PATH_MAX];
+	struct disk_status status;
+
+	assert_int_equal(layout_file(ALICE, "log", path), 0);
+	assert_int_equal(disk_status_of_path(&f.fault.host, path, &status), 0);
+	return status;
+}
+
 static void
 ignore(void *ctx, uint64_t offset, const char *text)
 {
@@ -196,6 +207,43 @@ a_failed_sync_of_deletions(void **state)
 	assert_holds(1);
 }
 
+static bool
+log_is_dirty(void)
+{
+	for (unsigned i = 0; i < f.fault.file_count; i++)
+		if (f.fault.files[i].is_dirty && f.fault.files[i].inode == log_status().inode)
+			return true;
+	return false;
+}
+
+/* Another process has no doubts: it must find the cut on the disk, or a log that it recovers. */
+static void
+a_cut_back_log_stays_cut(void **state)
+{
+	uint64_t octets = log_status().octets;
+	uint32_t removed;
+
+	(void)state;
+	break_disk(FAULT_SYNC, false);
+	assert_int_equal(
+		maildrop_commit(f.disk, ALICE, &spool_options, (uint32_t[]){ 1 }, 1, &removed),
+		-EIO);
+	mend_disk();
+	assert_int_equal(log_status().octets, octets);
+	assert_false(log_is_dirty());
+	assert_holds(1);
+
+	octets = log_status().octets;
+	break_disk(FAULT_SYNC, true);
+	assert_int_equal(
+		maildrop_commit(f.disk, ALICE, &spool_options, (uint32_t[]){ 1 }, 1, &removed),
+		-EIO);
+	mend_disk();
+	assert_true(log_status().octets > octets);
+	assert_holds(1);
+	assert_int_equal(log_status().octets, octets);
+}
+
 /* A caretaker's new log is given up; the old one was not touched, and nobody doubts it. */
 static void
 a_failed_sync_of_a_compaction(void **state)
@@ -292,6 +340,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_disk_that_fails_for_a_while, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_trap_is_real, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_failed_sync_of_deletions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_cut_back_log_stays_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_failed_sync_of_a_compaction, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_failed_sync_of_a_first_delivery, set_up, tear_down),
