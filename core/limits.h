@@ -20,6 +20,9 @@
 #define RECEIVE_BUFFER_OCTETS 4096u
 #define RECEIVE_BUFFERS       1024u /* for each shard */
 
+/* What one guest may send in one turn of the loop, as long as it is there. */
+#define OCTETS_PER_TURN_MAX (128u * 1024)
+
 /* Lines that wait while a reply is out or a worker is asked: one receive, and the beginning of a
  * line that was there before it. */
 #define INPUT_BLOCK_OCTETS (LINE_OCTETS_MAX + 2 + RECEIVE_BUFFER_OCTETS)

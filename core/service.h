@@ -48,7 +48,8 @@ struct service {
 	char *input;      /* octets that wait, from the shard's inputs; NULL: none */
 	uint16_t input_octets;
 	uint16_t peer_port;
-	uint8_t peer_family; /* AF_INET, AF_INET6 or AF_UNIX */
+	uint32_t octets_this_turn; /* taken without waiting for the next */
+	uint8_t peer_family;       /* AF_INET, AF_INET6 or AF_UNIX */
 	bool conn_is_gone;
 	bool heard_octets;
 	bool wish_is_away; /* others work for it: the slot stays */

@@ -216,6 +216,25 @@ conn_receive(struct conn *c, bool expect_wait)
 	ring_receive(&c->loop->ring, &c->receive_op, c->fd, expect_wait);
 }
 
+/* TLS has to look at each record, so there it is left to the ring. */
+struct span
+conn_receive_now(struct conn *c, char *to, size_t size)
+{
+	ssize_t n;
+
+	must(!c->receive_in_flight);
+	if (!c->more_is_there || c->state != CONN_OPEN || c->close_when_drained ||
+		c->outq.tls != NULL || c->outq.in_kernel)
+		return span_of(NULL, 0);
+	n = socket_receive(c->fd, to, size);
+	c->more_is_there = n == (ssize_t)size || n == 0;
+	if (n <= 0)
+		return span_of(NULL, 0);
+	note_progress(c);
+	count_add(&c->loop->received, (uint64_t)n);
+	return span_of(to, (size_t)n);
+}
+
 static void
 receive_done(struct op *op, int result, uint32_t flags)
 {

@@ -33,6 +33,12 @@ socket_send_file(int fd, int file_fd, uint64_t offset, uint64_t length)
 	return result_of(sendfile(fd, file_fd, &from, length));
 }
 
+ssize_t
+socket_receive(int fd, void *to, size_t size)
+{
+	return result_of(recv(fd, to, size, MSG_DONTWAIT));
+}
+
 void
 socket_cork(int fd, bool corked)
 {

@@ -14,7 +14,7 @@
 
 enum fuzz_flag {
 	LOGGED_IN = 1 << 0,
-	LOGIN_UNAVAILABLE = 1 << 1,
+	NO_LOGINS = 1 << 1,
 	OPEN_FAILS = 1 << 2,
 	SCAN_FAILS = 1 << 3,
 	COMMIT_FAILS = 1 << 4,
@@ -89,7 +89,7 @@ play(unsigned flags, unsigned random, struct span input, struct guest *g)
 				SASL_BIT(SASL_OAUTHBEARER) | SASL_BIT(SASL_XOAUTH2),
 			.failed_logins_max = 3,
 		},
-		.login_unavailable = (flags & LOGIN_UNAVAILABLE) != 0,
+		.login_unavailable = (flags & NO_LOGINS) != 0,
 		.open_error = flags & OPEN_FAILS ? -EIO : 0,
 		.check_error = flags & SCAN_FAILS ? -EBADMSG : 0,
 		.scan_error = flags & SCAN_FAILS ? -EIO : 0,

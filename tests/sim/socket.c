@@ -21,6 +21,14 @@ socket_send(int fd, struct span octets, bool more_follows)
 }
 
 ssize_t
+socket_receive(int fd, void *to, size_t size)
+{
+	if (size > 1 && sim_strikes(FAULT_SHORT))
+		size = 1 + sim_below((uint32_t)size);
+	return net_receive(fd, to, size);
+}
+
+ssize_t
 socket_send_file(int fd, int file_fd, uint64_t offset, uint64_t length)
 {
 	char piece[PIECE_OCTETS];
