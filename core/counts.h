@@ -15,12 +15,16 @@ enum turned_away {
 	TURNED_AWAY_CONNECTIONS,
 	TURNED_AWAY_PER_ADDRESS,
 	TURNED_AWAY_MEMORY,
+	TURNED_AWAY_CONNECTION_RATE,
+	TURNED_AWAY_HANDSHAKE_RATE,
 	TURNED_AWAY_REASONS,
 };
 
 struct shard_counts {
 	struct count turned_away[TURNED_AWAY_REASONS];
 	struct count logins[LOGIN_VERDICTS];
+	struct count logins_delayed; /* they had to wait for failed ones before them */
+	struct count logins_waiting; /* now */
 	struct count retrieved;
 	struct count retrieved_octets;
 	struct count topped;

@@ -47,12 +47,22 @@ static const struct metric shard_rows[] = {
 	{ TURNED_AWAY, .labels = "why=\"connections_per_address\"",
 	  .offset = AT(counts.turned_away[TURNED_AWAY_PER_ADDRESS]) },
 	{ TURNED_AWAY, .labels = "why=\"memory\"", .offset = AT(counts.turned_away[TURNED_AWAY_MEMORY]) },
+	{ TURNED_AWAY, .labels = "why=\"connection_rate\"",
+	  .offset = AT(counts.turned_away[TURNED_AWAY_CONNECTION_RATE]) },
+	{ TURNED_AWAY, .labels = "why=\"handshake_rate\"",
+	  .offset = AT(counts.turned_away[TURNED_AWAY_HANDSHAKE_RATE]) },
 
 	{ LOGINS, .labels = "outcome=\"good\"", .offset = AT(counts.logins[LOGIN_GOOD]) },
 	{ LOGINS, .labels = "outcome=\"bad\"", .offset = AT(counts.logins[LOGIN_BAD]) },
 	{ LOGINS, .labels = "outcome=\"too_soon\"", .offset = AT(counts.logins[LOGIN_TOO_SOON]) },
 	{ LOGINS, .labels = "outcome=\"too_many\"", .offset = AT(counts.logins[LOGIN_TOO_MANY]) },
 	{ LOGINS, .labels = "outcome=\"unavailable\"", .offset = AT(counts.logins[LOGIN_UNAVAILABLE]) },
+
+	{ "ringpost_logins_delayed_total", NULL, METRIC_COUNTER,
+	  "Logins that had to wait because others had failed from that address, or for that account.",
+	  AT(counts.logins_delayed) },
+	{ "ringpost_logins_waiting", NULL, METRIC_GAUGE,
+	  "Logins that wait so now.", AT(counts.logins_waiting) },
 
 	{ "ringpost_messages_retrieved_total", NULL, METRIC_COUNTER,
 	  "Messages given out by RETR, counted at the end of the session.", AT(counts.retrieved) },

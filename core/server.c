@@ -11,6 +11,7 @@
 #include "core/metrics.h"
 #include "core/server_auth.h"
 #include "core/server_doors.h"
+#include "core/server_limits.h"
 #include "core/server_tls.h"
 #include "core/shard.h"
 #include "core/version.h"
@@ -239,14 +240,14 @@ open_shared(struct server *server)
 	if (error != 0)
 		goto fail_accounts;
 	c->login_policy = server->login_policy;
-	error = guests_open(settings->connections, settings->connections_per_address, &c->guests);
+	error = server_limits_open(settings, c);
 	if (error != 0)
 		goto fail_policy;
 	snprintf(why, sizeof(why), "cannot start");
 	error = offload_open(
 		"auth", settings->auth_workers, settings->auth_queue, &c->auth_workers);
 	if (error != 0)
-		goto fail_guests;
+		goto fail_limits;
 	server->login_policy->hashers = c->auth_workers;
 	error = offload_open("disk", settings->disk_workers, DISK_QUEUE_MAX, &c->disk_workers);
 	if (error != 0)
@@ -260,8 +261,8 @@ fail_disk_workers:
 	offload_close(c->disk_workers);
 fail_auth_workers:
 	offload_close(c->auth_workers);
-fail_guests:
-	guests_close(c->guests);
+fail_limits:
+	server_limits_close(c);
 fail_policy:
 	server_auth_close(server->login_policy);
 fail_accounts:
@@ -282,7 +283,7 @@ close_shared(struct server *server)
 		desk_close(c->desk);
 	offload_close(c->disk_workers);
 	offload_close(c->auth_workers);
-	guests_close(c->guests);
+	server_limits_close(c);
 	server_auth_close(server->login_policy);
 	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);

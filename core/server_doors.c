@@ -214,6 +214,7 @@ prepare_door(struct door *door, const struct settings *settings, const struct se
 			.plaintext_auth = at->plaintext_auth,
 			.offers_tls = offers_tls,
 			.expire_days = settings->expire_days,
+			.login_delay_s = settings->login_delay_s,
 			.mechanisms = sasl_set(settings->sasl_mechanisms),
 			.failed_logins_max = settings->failed_logins,
 		};

@@ -37,6 +37,7 @@ service_end_word(const struct service *v)
 		[SERVICE_END_FILE_FAILED] = "file_failed",
 		[SERVICE_END_NO_MEMORY] = "no_memory",
 		[SERVICE_END_TLS_FAILED] = "tls_failed",
+		[SERVICE_END_HANDSHAKE_RATE] = "handshake_rate",
 	};
 
 	return words[v->end];
@@ -286,6 +287,19 @@ wish(struct service *v, struct span input, int *next)
 	return false;
 }
 
+static bool
+may_shake_hands(const struct service *v)
+{
+	struct shard *shard = v->shard;
+	char peer[INET6_ADDRSTRLEN];
+
+	if (guests_may_shake_hands(
+		    shard->common->guests, v->peer_family, v->peer_address, shard->loop.now_ms))
+		return true;
+	shard_note_turned_away(shard, v->door, service_peer(v, peer), TURNED_AWAY_HANDSHAKE_RATE);
+	return false;
+}
+
 /* The handshake has a limit of its own; what it takes counts for the login all the same. */
 static void
 start_tls(struct service *v, struct span first_octets)
@@ -297,7 +311,9 @@ start_tls(struct service *v, struct span first_octets)
 		deadline_s = settings->login_deadline_s;
 	v->wait = WAIT_FOR_TLS;
 	conn_set_deadline(&v->conn, deadline_s * 1000);
-	if (!conn_start_tls(&v->conn, &v->shard->tls, first_octets))
+	if (!may_shake_hands(v))
+		service_end_with(v, SERVICE_END_HANDSHAKE_RATE);
+	else if (!conn_start_tls(&v->conn, &v->shard->tls, first_octets))
 		service_end_with(v, SERVICE_END_NO_MEMORY);
 }
 

@@ -26,6 +26,7 @@ enum service_end {
 	SERVICE_END_FILE_FAILED,
 	SERVICE_END_NO_MEMORY,
 	SERVICE_END_TLS_FAILED,
+	SERVICE_END_HANDSHAKE_RATE,
 };
 
 enum service_wait {

@@ -108,6 +108,7 @@ pop3_gone(struct service *v)
 	log_session(p);
 	count_session(p);
 	wish_forget(p);
+	admission_leave(v->shard->common->admission, &p->admission);
 	pop3_session_end(&p->session);
 	let_maildrop_go(p);
 }
@@ -169,6 +170,7 @@ pop3_begin(struct service *v)
 	p->hold = NULL;
 	p->wish = NULL;
 	p->claim_fd = -1;
+	p->admission = (struct admission_ticket){ 0 };
 	p->has_removed_mail = false;
 	pop3_session_init(
 		&p->session, &v->door->policy.pop3, conn_output(&v->conn), &v->shard->names);

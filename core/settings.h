@@ -126,7 +126,15 @@ struct settings {
 	unsigned connections_per_address; /* 0: no limit */
 	unsigned login_deadline_s;
 	unsigned idle_timeout_s;
-	unsigned failed_logins; /* in one connection, then it is closed */
+	unsigned failed_logins;               /* in one connection, then it is closed */
+	unsigned connection_rate_per_address; /* in a second; 0: no limit */
+	unsigned handshake_rate_per_address;
+	unsigned sessions_per_account;   /* at once; 0: no limit */
+	unsigned login_delay_s;          /* 0: none */
+	unsigned login_delay_burst;      /* logins at once all the same */
+	unsigned auth_penalty_max_s;     /* 0: failed logins delay nobody */
+	unsigned auth_penalty_forget_s;  /* in which a failed login is forgotten */
+	const char *auth_penalty_exempt; /* networks, with blanks between them */
 
 	/* TLS */
 	struct settings_texts tls_certificates;

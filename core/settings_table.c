@@ -130,6 +130,26 @@ fault_of_network(const char *text)
 	return network_read(text, &unused);
 }
 
+/* Several networks with blanks between them. */
+static const char *
+fault_of_networks(const char *text)
+{
+	char one[INET6_ADDRSTRLEN + sizeof("/128")];
+
+	for (text += strspn(text, " "); *text != '\0'; text += strspn(text, " ")) {
+		size_t length = strcspn(text, " ");
+
+		if (length >= sizeof(one))
+			return "it is no network";
+		memcpy(one, text, length);
+		one[length] = '\0';
+		if (fault_of_network(one) != NULL)
+			return fault_of_network(one);
+		text += length;
+	}
+	return NULL;
+}
+
 static const char *
 fault_of_metrics(const char *text)
 {
@@ -255,6 +275,30 @@ const struct setting settings_rows[] = {
 			 "asks for at least 10 minutes." },
 	{ NUMBER(failed_logins, "3", 1, 100),
 	  .explanation = "Failed logins after which a connection is closed." },
+	{ NUMBER(auth_penalty_max_s, "15", 0, 60), .zero_word = "off",
+	  .explanation = "Failed logins slow down those that follow from the same address (IPv6: /64) or for "
+			 "the same account, known or not: by 0.25 s after the first, twice as long after each "
+			 "further one, up to so many seconds. A login that was good a while ago "
+			 "(`auth_cache_seconds`) is not delayed. `off`: nobody is." },
+	{ NUMBER(auth_penalty_forget_s, "60", 1, 86400),
+	  .explanation = "Seconds in which one failed login is forgotten." },
+	{ TEXT(auth_penalty_exempt, "127.0.0.0/8 ::1/128", 0, 4095, fault_of_networks),
+	  .explanation = "Networks, with blanks between them, from which failed logins delay nobody: those of "
+			 "webmail servers, say, behind which all your users are one address." },
+	{ NUMBER(sessions_per_account, "unlimited", 0, 1000000), .zero_word = "unlimited",
+	  .explanation = "Sessions of one account at once, over all listeners; one more reads `[IN-USE]`." },
+	{ NUMBER(login_delay_s, "off", 0, 86400), .zero_word = "off",
+	  .explanation = "Seconds from one login of an account to the next (LOGIN-DELAY, RFC 2449, section "
+			 "6.5); CAPA tells it, and who comes sooner reads `[LOGIN-DELAY]`." },
+	{ NUMBER(login_delay_burst, "3", 1, 1000),
+	  .explanation = "With `login_delay_s`: logins that may come at once, if the account then stays away "
+			 "until the average is right. 1: the delay counts between any two." },
+	{ NUMBER(connection_rate_per_address, "unlimited", 0, 10000), .zero_word = "unlimited",
+	  .explanation = "New connections in a second from one client address (IPv6: /64); ten seconds' worth "
+			 "may come at once. More are refused with one line." },
+	{ NUMBER(handshake_rate_per_address, "unlimited", 0, 10000), .zero_word = "unlimited",
+	  .explanation = "The same for TLS handshakes, which cost the most; one more is not begun, and the "
+			 "connection is closed." },
 
 	{ .name = FIELD(lmtp_message_octets), .kind = SETTING_OCTETS, .fallback = "50M", .min = 65536,
 	  .max = UINT32_MAX, .group = "Mail that comes in (LMTP)",

@@ -15,6 +15,7 @@
 #include "io/base/log.h"
 #include "io/socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -46,26 +47,53 @@ may_complain(struct shard *s)
 	return true;
 }
 
-static void
-turn_away(struct shard *s, const struct door *door, int fd, enum turned_away why)
+void
+shard_note_turned_away(
+	struct shard *s, const struct door *door, const char *peer, enum turned_away why)
 {
-	static const char *const words_of[] = {
+	static const char *const words[] = {
 		[TURNED_AWAY_NETWORK] = "network",
 		[TURNED_AWAY_CONNECTIONS] = "connections",
 		[TURNED_AWAY_PER_ADDRESS] = "connections_per_address",
 		[TURNED_AWAY_MEMORY] = "memory",
+		[TURNED_AWAY_CONNECTION_RATE] = "connection_rate",
+		[TURNED_AWAY_HANDSHAKE_RATE] = "handshake_rate",
 	};
-	const struct service_protocol *protocol = door->protocol;
-	struct span words =
-		why == TURNED_AWAY_NETWORK ? protocol->wrong_network : protocol->turned_away;
 
 	count_add(&s->counts.turned_away[why], 1);
-	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
-		(void)socket_send(fd, words, false);
-	socket_close(fd);
 	if (may_complain(s))
 		log_event(EVENT_GUEST_TURNED_AWAY, kv_str("listener", door->settings->name),
-			kv_word("why", words_of[why]));
+			kv_word("why", words[why]), kv_word("peer", peer));
+}
+
+/* "unix" for a local socket, as in service_peer(). */
+static const char *
+address_text(const struct sockaddr_storage *address, char text_out[INET6_ADDRSTRLEN])
+{
+	const struct sockaddr_in *in = (const void *)address;
+	const struct sockaddr_in6 *in6 = (const void *)address;
+
+	if (address->ss_family == AF_INET)
+		return inet_ntop(AF_INET, &in->sin_addr, text_out, INET6_ADDRSTRLEN);
+	if (address->ss_family == AF_INET6)
+		return inet_ntop(AF_INET6, &in6->sin6_addr, text_out, INET6_ADDRSTRLEN);
+	return "unix";
+}
+
+static void
+turn_away(struct shard *s, const struct door *door, int fd, const struct sockaddr_storage *address,
+	enum turned_away why)
+{
+	const struct service_protocol *protocol = door->protocol;
+	char peer[INET6_ADDRSTRLEN];
+
+	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
+		(void)socket_send(fd,
+			why == TURNED_AWAY_NETWORK ? protocol->wrong_network
+						   : protocol->turned_away,
+			false);
+	socket_close(fd);
+	shard_note_turned_away(s, door, address_text(address, peer), why);
 }
 
 /* Local sockets have a mode instead of networks. */
@@ -93,22 +121,26 @@ accepted(struct listener *l, int fd)
 		return;
 	}
 	if (!is_let_in(door->settings, &peer)) {
-		turn_away(s, door, fd, TURNED_AWAY_NETWORK);
+		turn_away(s, door, fd, &peer, TURNED_AWAY_NETWORK);
 		return;
 	}
-	switch (guests_enter(s->common->guests, (const struct sockaddr *)&peer, &ticket)) {
+	switch (guests_enter(
+		s->common->guests, (const struct sockaddr *)&peer, s->loop.now_ms, &ticket)) {
 	case GUESTS_FULL:
-		turn_away(s, door, fd, TURNED_AWAY_CONNECTIONS);
+		turn_away(s, door, fd, &peer, TURNED_AWAY_CONNECTIONS);
 		return;
 	case GUESTS_ADDRESS_FULL:
-		turn_away(s, door, fd, TURNED_AWAY_PER_ADDRESS);
+		turn_away(s, door, fd, &peer, TURNED_AWAY_PER_ADDRESS);
+		return;
+	case GUESTS_TOO_FAST:
+		turn_away(s, door, fd, &peer, TURNED_AWAY_CONNECTION_RATE);
 		return;
 	case GUESTS_WELCOME:
 		break;
 	}
 	if (!service_start(s, door, fd, &peer, ticket)) {
 		guests_leave(s->common->guests, ticket);
-		turn_away(s, door, fd, TURNED_AWAY_MEMORY);
+		turn_away(s, door, fd, &peer, TURNED_AWAY_MEMORY);
 	}
 }
 

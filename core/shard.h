@@ -1,13 +1,16 @@
 /*
  * shard.h - one core's share of the server: a pinned thread with everything a session needs.
  *
- * Shards share no mutable memory but the guest counts (guests.h) and the workers' queues.  What two
- * sessions of one maildrop must agree on is agreed through its files.
+ * Shards share no mutable memory but tables of limits (guests.h, auth/penalties.h, auth/admission.h)
+ * and the workers' queues.  What two sessions of one maildrop must agree on is agreed through its
+ * files.
  */
 #ifndef CORE_SHARD_H
 #define CORE_SHARD_H
 
+#include "core/auth/admission.h"
 #include "core/auth/authenticate.h"
+#include "core/auth/penalties.h"
 #include "core/counts.h"
 #include "core/guests.h"
 #include "core/last_logins.h"
@@ -33,6 +36,8 @@ extern const struct service_protocol *const shard_protocols[PROTOCOLS];
 struct shard_common {
 	const struct settings *settings;
 	struct guests *guests;
+	struct penalties *penalties; /* NULL: failed logins delay nobody */
+	struct admission *admission; /* NULL: no limit on the logins of an account */
 	struct offload *auth_workers;
 	struct offload *disk_workers;
 	struct desk *desk; /* NULL: no listener takes mail */
@@ -116,6 +121,9 @@ void shard_drain(struct shard *s);
 /* From any thread, one at a time: new handshakes use these credentials, of which the shard takes a
  * reference over; reloaded() is called. */
 void shard_reload_tls(struct shard *s, struct tls_credentials *credentials);
+/* Who was not let in at `door`, and why: counted, and logged if that was not just done. */
+void shard_note_turned_away(
+	struct shard *s, const struct door *door, const char *peer, enum turned_away why);
 /* A session of this shard is over and its slot free (service.c). */
 void shard_session_ended(struct shard *s);
 /* Wait for the end of the thread. */

@@ -138,8 +138,10 @@ static bool
 find_account(struct authenticator *a, struct span name, uint64_t now_ms, struct login_request *r)
 {
 	r->source = 0;
-	if (address_canonical(name, &a->policy->rules, r->address) != 0)
+	if (address_canonical(name, &a->policy->rules, r->address) != 0) {
+		r->address[0] = '\0';
 		return arrive(a, now_ms, r, -ENOENT);
+	}
 	return look_up(a, now_ms, r);
 }
 
@@ -179,9 +181,8 @@ secret_of(const struct login_request *r)
 static bool
 remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
 {
-	r->has_proof =
-		login_cache_prove(a->good_logins, span_of_string(r->account.address), secret_of(r),
-			span_of_string(r->account.password_hash), &r->proof) == 0;
+	r->has_proof = login_cache_prove(a->good_logins, span_of_string(r->address), secret_of(r),
+			       span_of_string(r->account.password_hash), &r->proof) == 0;
 	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
 }
 
@@ -218,6 +219,7 @@ static bool
 begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
 	struct span secret = r->question.secret;
+	bool is_remembered;
 
 	if (secret.length > PASSWORD_SECRET_OCTETS_MAX) {
 		pretend(r, "wrong_password");
@@ -227,7 +229,8 @@ begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r
 	r->secret_octets = (uint32_t)secret.length;
 	if (r->is_known && r->account.has_app_passwords && fits_app_password(a, r))
 		return conclude(a, now_ms, r);
-	if (r->is_known && remembers(a, r, now_ms))
+	is_remembered = remembers(a, r, now_ms); /* asked for unknown names too: it takes time */
+	if (r->is_known && is_remembered)
 		return conclude(a, now_ms, r);
 	r->asked_ms = now_ms;
 	return false;
@@ -478,6 +481,18 @@ authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_reques
 	if (r->question.kind == LOGIN_KEYS)
 		return answer_keys(r);
 	return finish_password(a, now_ms, r);
+}
+
+bool
+authenticate_is_about_to_tell(const struct login_request *r, bool answer_stands)
+{
+	return answer_stands ? r->answer.verdict == LOGIN_BAD : !r->must_find;
+}
+
+void
+authenticate_note_wait(struct login_request *r, uint64_t now_ms)
+{
+	r->asked_ms = now_ms;
 }
 
 void

@@ -59,7 +59,7 @@ struct login_request {
 	bool finds_other; /* the name is proven; the account is looked up that it acts for */
 	bool must_find;   /* what work() is to do: a look-up; else a proof */
 	unsigned source;  /* which is asked, or has answered */
-	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* that is looked up */
+	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* that is looked up; "": no possible one */
 	const struct login_policy *policy;
 	uint64_t asked_ms;
 	int error; /* of an answer that could not be found out */
@@ -73,6 +73,10 @@ struct offload *authenticate_workers(const struct login_request *r);
 void authenticate_work(struct login_request *r);
 /* True: r->answer stands.  False: as after begin(). */
 bool authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r);
+
+/* Would what comes next tell whether the secret is right?  It has waited for that until `now_ms`. */
+bool authenticate_is_about_to_tell(const struct login_request *r, bool answer_stands);
+void authenticate_note_wait(struct login_request *r, uint64_t now_ms);
 
 /* It could not even be asked. */
 void authenticate_give_up(struct login_request *r, int error);

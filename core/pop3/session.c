@@ -316,6 +316,10 @@ any_capa(struct pop3_session *s, const struct pop3_args *args)
 		pop3_reply(s, "NEVER");
 	else
 		segments_put_u64(s->reply, s->policy->expire_days);
+	if (s->policy->login_delay_s != 0) {
+		pop3_reply(s, "\r\nLOGIN-DELAY ");
+		segments_put_u64(s->reply, s->policy->login_delay_s);
+	}
 	pop3_reply(s, "\r\nIMPLEMENTATION ");
 	pop3_reply(s, s->policy->implementation);
 	return pop3_reply(s, "\r\n.\r\n");

@@ -68,6 +68,7 @@ struct pop3_policy {
 	bool plaintext_auth;        /* USER and PASS although the connection is in clear */
 	bool offers_tls;            /* STLS */
 	uint32_t expire_days;       /* 0: NEVER */
+	uint32_t login_delay_s;     /* CAPA LOGIN-DELAY; 0: none */
 	unsigned mechanisms;        /* of AUTH, SASL_BIT()s */
 	uint32_t failed_logins_max;
 };

@@ -7,6 +7,7 @@
 #include "tests/sim/server.h"
 
 #include "core/server_auth.h"
+#include "core/server_limits.h"
 #include "core/shard.h"
 #include "tests/sim/net.h"
 
@@ -47,8 +48,7 @@ open_shared(struct instance *s)
 
 	must(server_auth_open(settings, NULL, why, &s->login_policy) == 0);
 	c->login_policy = s->login_policy;
-	must(guests_open(settings->connections, settings->connections_per_address, &c->guests) ==
-		0);
+	must(server_limits_open(settings, c) == 0);
 	must(offload_open("auth", settings->auth_workers, QUEUE_MAX, &c->auth_workers) == 0);
 	s->login_policy->hashers = c->auth_workers;
 	must(offload_open("disk", settings->disk_workers, QUEUE_MAX, &c->disk_workers) == 0);
@@ -65,7 +65,7 @@ close_shared(struct instance *s)
 	offload_close(c->auth_workers);
 	if (guests_count(c->guests) != 0)
 		sim_violation("%u guests were never counted out", guests_count(c->guests));
-	guests_close(c->guests);
+	server_limits_close(c);
 	server_auth_close(s->login_policy);
 }
 
