@@ -1,5 +1,5 @@
 /*
- * quota.c - the limits of one account out of three places, the nearest first, each limit for itself.
+ * quota.c - the limits of one account out of three places: the nearest first, each by itself.
  */
 #include "core/quota.h"
 

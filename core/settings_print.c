@@ -131,8 +131,8 @@ settings_print_reference(FILE *to)
 		print_row(&domain_rows[i], to);
 }
 
-/* Running text of the table in man(7): backquoted words are bold, backslashes and dashes are safe.
- */
+/* Running text of the table in man(7): backquoted words are bold,
+ * backslashes and dashes are safe. */
 static void
 print_man_text(const char *text, FILE *to)
 {

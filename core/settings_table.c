@@ -74,7 +74,7 @@ fault_of_text(const char *text)
 	return has_control(text) ? "it holds a control character" : NULL;
 }
 
-/* Thunderbird takes any "<...@...>" in a greeting for an APOP stamp (PROTOCOL.md, rule 1). */
+/* Thunderbird takes any "<...@...>" in a greeting for an APOP stamp. */
 static const char *
 fault_of_greeting(const char *text)
 {

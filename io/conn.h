@@ -88,9 +88,9 @@ bool conn_start_tls(struct conn *c, struct tls_context *x, struct span octets);
 /* Ask for more input.  `expect_wait`: the peer has something to do first. */
 void conn_receive(struct conn *c, bool expect_wait);
 
-/* What has come by now beyond what was received, up to `size` octets put to `to`, without a turn of the
- * loop: for a guest in the middle of a long message, while it is known that more is there.  Empty: ask by
- * conn_receive(), which also tells of an end. */
+/* What has come by now beyond what was received, up to `size` octets put to `to`, without a turn of
+ * the loop: for a guest in the middle of a long message, while it is known that more is there.
+ * Empty: ask by conn_receive(), which also tells of an end. */
 struct span conn_receive_now(struct conn *c, char *to, size_t size);
 
 /* The reply so far may go out.  True: all of it is with the kernel or will be without further

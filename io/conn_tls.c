@@ -69,8 +69,8 @@ may_go_to_kernel(const struct tls *t)
 	return t->context->kernel_can && !t->kernel_refused;
 }
 
-/* True: the connection goes on, in the kernel or here; false: its end will be told from the loop.
- */
+/* True: the connection goes on, in the kernel or here;
+ * false: its end will be told from the loop. */
 static bool
 try_kernel(struct conn *c)
 {
@@ -249,8 +249,8 @@ conn_tls_needs_octets(struct conn *c)
 		loop_defer(c->loop, &t->turn);
 		return false;
 	}
-	/* while something is on its way out the kernel cannot take over: ask again when it has gone
-	 */
+	/* while something is on its way out the kernel cannot take over:
+	 * ask again when it has gone */
 	t->wants_octets = may_go_to_kernel(t) && c->outq.doing != OUTQ_NOTHING;
 	return !t->wants_octets && try_kernel(c);
 }

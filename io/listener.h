@@ -29,9 +29,9 @@ struct listener {
  * errno. */
 int listener_make_socket(const struct sockaddr *address, socklen_t address_octets, int backlog);
 
-/* A listening local socket at `path`, for who may write to it by `mode`, owner and group (-1: ours).
- * What an earlier server has left there is replaced in one step; the path is never without a
- * socket.  -EEXIST: something else is there. */
+/* A listening local socket at `path`, for who may write to it by `mode`, owner and group (-1:
+ * ours).  What an earlier server has left there is replaced in one step; the path is never without
+ * a socket.  -EEXIST: something else is there. */
 int listener_make_local_socket(
 	const char *path, mode_t mode, uid_t owner, gid_t group, int backlog);
 

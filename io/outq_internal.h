@@ -16,11 +16,11 @@ uint64_t outq_known_warm(const struct outq *q, int fd, uint64_t offset);
  * negative errno. */
 int outq_send_records(struct outq *q, uint64_t *sent_out);
 
-/* TLS in the kernel.  How much of `warm` octets at the front of `g`, a file, goes in one sendfile.
- */
+/* TLS in the kernel.  How much of `warm` octets at the front of `g`, a file,
+ * goes in one sendfile. */
 uint64_t outq_kernel_part(const struct outq *q, const struct segment *g, uint64_t warm);
-/* `count` octets have gone; `closes`: no more was announced, so the kernel has closed the record.
- */
+/* `count` octets have gone; `closes`: no more was announced,
+ * so the kernel has closed the record. */
 void outq_kernel_note(struct outq *q, uint64_t count, bool closes);
 /* The last octets of a file and the octets behind it: one record. */
 bool outq_kernel_must_join(const struct outq *q, const struct segment *g);

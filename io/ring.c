@@ -267,8 +267,8 @@ submit_and_wait(struct ring *r, uint64_t timeout_ns)
 	};
 	struct io_uring_cqe *cqe;
 
-	/* Waiting for none with a timeout, liburing 2.3 submits and does not look: completions stay where
-	 * they are (DEFER_TASKRUN) as long as the loop has work of its own. */
+	/* Waiting for none with a timeout, liburing 2.3 submits and does not look: completions stay
+	 * where they are (DEFER_TASKRUN) as long as the loop has work of its own. */
 	if (timeout_ns == 0)
 		return io_uring_submit_and_get_events(&r->uring);
 	return io_uring_submit_and_wait_timeout(

@@ -53,8 +53,8 @@ void ring_give_back(struct ring *r, uint32_t flags);
 
 /* Send all of `octets` (MSG_WAITALL). */
 void ring_send(struct ring *r, struct op *op, int fd, struct span octets);
-/* Send what the socket takes of it: one in which the kernel makes TLS records knows no MSG_WAITALL.
- */
+/* Send what the socket takes of it: one in which the kernel makes TLS records knows no
+ * MSG_WAITALL. */
 void ring_send_some(struct ring *r, struct op *op, int fd, struct span octets);
 /* Complete when the socket can take more. */
 void ring_poll_writable(struct ring *r, struct op *op, int fd);

@@ -24,8 +24,8 @@ ssize_t socket_send(int fd, struct span octets, bool more_follows);
  * where the page cache has them not (io/resident.h). */
 ssize_t socket_send_file(int fd, int file_fd, uint64_t offset, uint64_t length);
 
-/* Receive what is there at once; returns how much, 0: the other side has said its last, or a negative
- * errno.  -EAGAIN: nothing is. */
+/* Receive what is there at once; returns how much, 0: the other side has said its last, or a
+ * negative errno.  -EAGAIN: nothing is. */
 ssize_t socket_receive(int fd, void *to, size_t size);
 
 /* Hold back partial packets, or let them go. */

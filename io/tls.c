@@ -296,8 +296,8 @@ refuse_hello(struct tls *t)
 		(void)tls_put_output(NULL, alert, sizeof(alert), t);
 }
 
-/* Without a common group wolfSSL 5.5.4 asks for another ClientHello, to no end, or takes one that the
- * client has not named.  What is right is an alert (RFC 8446, section 4.1.1). */
+/* Without a common group wolfSSL 5.5.4 asks for another ClientHello, to no end, or takes one that
+ * the client has not named.  What is right is an alert (RFC 8446, section 4.1.1). */
 static int
 refuse_groups(struct tls *t)
 {

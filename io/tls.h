@@ -177,8 +177,8 @@ int tls_take(struct tls *t, struct span octets);
 bool tls_has_record(const struct tls *t);
 /* tls_read() has something to do without more octets. */
 bool tls_has_plain(const struct tls *t);
-/* Nothing received is left undecrypted or unread: the next octet from the socket begins a record.
- */
+/* Nothing received is left undecrypted or unread:
+ * the next octet from the socket begins a record. */
 bool tls_is_between_records(const struct tls *t);
 
 /* A record for the handshake is there: turn.run() will be called when it is our turn. */

@@ -19,13 +19,14 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 
-/* What handshakes may take of one turn of the loop: a step takes from 0.1 to 2 ms, by library and key. */
+/* What handshakes may take of one turn of the loop: a step takes from 0.1 to 2 ms,
+ * by library and key. */
 #define STEPS_PER_TURN 32u
 #define STEPS_FOR_NS   2000000u
 #define WARM_UPS       3u
 
-/* The kernel has AES instructions, and so has the tuned library; Debian's has none, there ChaCha20 is
- * the quicker one. */
+/* The kernel has AES instructions, and so has the tuned library; Debian's has none,
+ * there ChaCha20 is the quicker one. */
 #ifdef WOLFSSL_AESNI
 #define LIBRARY_HAS_AES true
 #else

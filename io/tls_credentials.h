@@ -2,7 +2,7 @@
  * tls_credentials.h - certificates, keys and the secret of the tickets, as files say they are.
  *
  * Read once by whoever starts or reloads, checked as a whole, and never changed after that: all
- * shards borrow the same object and each makes its own contexts of it (tls_context.h).
+ * shards borrow the same object and each makes its own contexts of it (tls.h).
  *
  * Ownership: counted references; the last tls_credentials_release() wipes the keys.
  */

@@ -122,8 +122,8 @@ read_signatures(struct span extension, struct tls_hello *hello)
 	}
 }
 
-/* In TLS 1.2 a cipher suite says what kind of key signs; those of TLS 1.3 (13xx) leave that open.
- */
+/* In TLS 1.2 a cipher suite says what kind of key signs;
+ * those of TLS 1.3 (13xx) leave that open. */
 static void
 read_suites(struct span list, struct tls_hello *hello)
 {

@@ -39,8 +39,8 @@ int tls_kernel_rekey_input(int fd, uint16_t suite, unsigned char *secrets);
  * connection must end. */
 int tls_kernel_rekey_output(int fd, uint16_t suite, unsigned char *secrets);
 
-/* An alert record, RFC 8446, section 6.  0, -EAGAIN: the socket is full, or another negative errno.
- */
+/* An alert record, RFC 8446, section 6.  0, -EAGAIN: the socket is full,
+ * or another negative errno. */
 #define TLS_ALERT_CLOSE_NOTIFY       0u
 #define TLS_ALERT_UNEXPECTED_MESSAGE 10u
 int tls_kernel_alert(int fd, unsigned description);

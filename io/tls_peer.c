@@ -84,8 +84,8 @@ read_name(const struct tls *t, char name_out[TLS_PEER_NAME_OCTETS_MAX + 1])
 	return is_found;
 }
 
-/* Without the extended master secret TLS 1.2 would let a third one in between have the same (RFC 9266,
- * section 1); wolfSSL agrees upon it with every client that offers it, and does not tell. */
+/* Without the extended master secret TLS 1.2 would let a third one in between have the same (RFC
+ * 9266, section 1); wolfSSL agrees upon it with every client that offers it, and does not tell. */
 static bool
 read_exporter(const struct tls *t, uint8_t exporter_out[TLS_EXPORTER_OCTETS])
 {

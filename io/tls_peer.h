@@ -1,6 +1,6 @@
 /*
- * tls_peer.h - what is known of the other side right behind the handshake, and only then: all of it goes
- * with wolfSSL.
+ * tls_peer.h - what is known of the other side right behind the handshake, and only then: all of it
+ * goes with wolfSSL.
  */
 #ifndef IO_TLS_PEER_H
 #define IO_TLS_PEER_H

@@ -28,19 +28,19 @@
 
 struct account {
 	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-	char password_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* crypt(5) form, or {PLAIN}secret */
+	char password_hash[ACCOUNT_HASH_OCTETS_MAX + 1]; /* core/auth/password.h */
 	bool enabled;
 	bool read_only;          /* frozen: may fetch, may not delete, gets no mail */
 	bool no_delete;          /* may fetch, may not delete */
 	bool has_app_passwords;  /* found out by the source */
 	uint64_t quota_octets;   /* 0: the default of the domain (core/quota.h) */
 	uint32_t quota_messages; /* 0: the same */
-	char networks[ACCOUNT_TEXT_OCTETS_MAX +
-		1]; /* from where it may log in, "10.0.0.0/8 ::1/128";
-						       "": anywhere */
-	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* the canonical address whose maildrop is
-							  its; "": its own */
-	char backend[ACCOUNT_TEXT_OCTETS_MAX + 1]; /* the host that has its mail; "": this one */
+	/* From where it may log in, "10.0.0.0/8 ::1/128"; "": from anywhere. */
+	char networks[ACCOUNT_TEXT_OCTETS_MAX + 1];
+	/* The canonical address whose maildrop it opens; "": its own. */
+	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+	/* The host that has its mail; "": this one. */
+	char backend[ACCOUNT_TEXT_OCTETS_MAX + 1];
 };
 
 /* No limit, whatever the default is. */
@@ -64,7 +64,7 @@ int accounts_reader_open(struct accounts *a, struct accounts_reader **reader_out
 void accounts_reader_close(struct accounts_reader *r);
 int accounts_find(struct accounts_reader *r, struct span address, struct account *account_out);
 
-/* ---- app passwords: secrets besides the password, each for one program of the user's ---------- */
+/* ---- app passwords: secrets besides the password, each for one program of the user's --------- */
 
 #define APP_PASSWORD_NAME_OCTETS_MAX 64u
 #define APP_PASSWORDS_MAX            32u /* of one account */
@@ -79,7 +79,8 @@ struct app_password {
 	uint8_t digest[32]; /* of salt and secret (core/auth/app_password.h) */
 };
 
-/* Those of an account, in order of name, until `each` returns other than 0, which is then returned. */
+/* Those of an account, in order of name, until `each` returns other than 0,
+ * which is then returned. */
 int accounts_each_app_password(struct accounts_reader *r, struct span address,
 	int (*each)(void *ctx, const struct app_password *p), void *ctx);
 /* -ENOENT: no such account; -EEXIST: it has one of that name; -EDQUOT: it has APP_PASSWORDS_MAX. */
@@ -98,8 +99,8 @@ struct login_note {
 	char protocol[8];
 };
 
-/* Keep them, in one durable transaction, so give it many.  The later one of an account counts; accounts
- * that are not there are passed over. */
+/* Keep them, in one durable transaction, so give it many.  The later one of an account counts;
+ * accounts that are not there are passed over. */
 int accounts_note_logins(struct accounts *a, const struct login_note *notes, unsigned count);
 /* The last one by any way (`app_password` empty), or by that app password.  -ENOENT: never. */
 int accounts_last_login(struct accounts_reader *r, struct span address, struct span app_password,

@@ -1,7 +1,8 @@
 /*
  * accounts_lmdb.h - what the files of the LMDB source share.
  *
- * Keys: a canonical address is an account.  Addresses hold no NUL, so keys that begin with one are ours:
+ * Keys: a canonical address is an account.  Addresses hold no NUL, so keys that begin with one are
+ * ours:
  *
  *     NUL "p" address NUL name    an app password
  *     NUL "l" address NUL name    the last login (name empty: by any way)

@@ -1,5 +1,5 @@
 /*
- * accounts_more.c - what the LMDB file keeps beside the accounts: app passwords, last logins, a secret.
+ * accounts_more.c - what the LMDB file keeps beside accounts: app passwords, last logins, a secret.
  *
  * Values end with a CRC-32C of key and value; damage is -EBADMSG.
  */
@@ -19,7 +19,8 @@
 #define APP_READ_ONLY 0x01u
 #define APP_NO_DELETE 0x02u
 
-/* A last login: u8 version, u8 octets of the protocol, u8 of the peer, s64 time, both texts, CRC. */
+/* A last login: u8 version, u8 octets of the protocol, u8 of the peer, s64 time,
+ * both texts, CRC. */
 #define NOTE_HEAD_OCTETS 11u
 #define NOTE_OCTETS_MAX  (NOTE_HEAD_OCTETS + 7u + 45u + CRC_OCTETS)
 

@@ -9,7 +9,8 @@
  *     8  u64  quota in octets
  *    16  u32  CRC-32C of the key and of all of the value but these four octets
  *    20  ...  the password hash
- *        ...  fields, in order of tag: u8 tag, u8 length, octets.  1 networks, 2 maildrop, 3 backend
+ *        ...  fields, in order of tag: u8 tag, u8 length, octets.
+ *             1 networks, 2 maildrop, 3 backend
  */
 #include "io/base/crc32c.h"
 #include "io/base/must.h"

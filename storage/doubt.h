@@ -11,8 +11,8 @@
  * message that was synced before, for no snapshot ever has others.
  *
  * Other processes need no word of it: who has failed cuts the log back, and where that fails too,
- * the log is longer than its index says; then whoever comes recovers it, and recovery reads from the
- * disk always.
+ * the log is longer than its index says; then whoever comes recovers it, and recovery reads from
+ * the disk always.
  *
  * Threads: all functions may be called from any.
  */

@@ -65,11 +65,12 @@ struct draft *draft_begin(struct draft_pool *p);
 int draft_put_wire(struct draft *d, struct span *octets);
 int draft_put_text(struct draft *d, struct span *octets);
 
-/* Write what is in memory to the draft's file (waits).  After a failure the draft is to be freed. */
+/* Write what is in memory to the draft's file (waits).
+ * After a failure the draft is to be freed. */
 int draft_spill(struct draft *d);
 
-/* The message is complete: its counts and checksum are final.  0 or an error as above; after -EAGAIN
- * spill and call again. */
+/* The message is complete: its counts and checksum are final.  0 or an error as above;
+ * after -EAGAIN spill and call again. */
 int draft_end(struct draft *d);
 
 /* Without status line and end line, as if it had been delivered alone. */

@@ -6,9 +6,9 @@
  * header is written last.  The last record of the commit is held back until log_writer_finish(),
  * which marks it. Nothing is synced here, and nothing of it counts until it is.
  *
- * Who writes gives the message in wire form: room, advance, room, advance, end.  Or, where it lies in
- * memory that stays and all is known of it, whole: log_writer_add() only notes where it is, and one
- * gathering write takes it from there to the log.
+ * Who writes gives the message in wire form: room, advance, room, advance, end.  Or, where it lies
+ * in memory that stays and all is known of it, whole: log_writer_add() only notes where it is, and
+ * one gathering write takes it from there to the log.
  *
  * Ownership: borrows disk and descriptor, owns its memory.  After a failure of log_writer_advance()
  * or log_writer_end() that message is dropped; a record with earlier messages that could not be

@@ -116,8 +116,8 @@ int maildrop_commit_snapshot(const struct disk *d, const char *address,
  */
 int maildrop_reclaim(
 	const struct disk *d, const char *address, const struct maildrop_options *options);
-/* The same with compaction in any case (ringpost compact); octets of disk before and after.  -EBUSY:
- * a session has the maildrop for itself (storage/claim.h). */
+/* The same with compaction in any case (ringpost compact); octets of disk before and after.
+ * -EBUSY: a session has the maildrop for itself (storage/claim.h). */
 int maildrop_compact(const struct disk *d, const char *address,
 	const struct maildrop_options *options, uint64_t *before_out, uint64_t *after_out);
 
@@ -144,8 +144,8 @@ struct maildrop_delivery {
 	int64_t arrived_at;    /* seconds since 1970 */
 	const char *unique_id; /* imported; NULL: derived from uid and uid-validity */
 	uint32_t uid;          /* imported, above all there are; 0: the next one */
-	/* What the maildrop may hold with this message, RFC 1939 octets; 0: no limit.  Decided at the
-	 * end of the message, under the lock: exact. */
+	/* What the maildrop may hold with this message, RFC 1939 octets; 0: no limit.  Decided at
+	 * the end of the message, under the lock: exact. */
 	uint64_t quota_octets;
 	uint32_t quota_messages;
 };

@@ -43,8 +43,8 @@ int maildrop_cache_open(struct maildrop_cache *c, const struct disk *disk, uint3
 /* Nothing may be held any more. */
 void maildrop_cache_close(struct maildrop_cache *c);
 
-/* A hold on the snapshot of `address` if there is one and it is current; NULL: open it, then add().
- */
+/* A hold on the snapshot of `address` if there is one and it is current; NULL: open it,
+ * then add(). */
 struct maildrop_hold *maildrop_cache_find(struct maildrop_cache *c, const char *address);
 /* Hand over a snapshot that was just opened and get a hold on it; NULL: no memory, *m stays the
  * caller's. */

@@ -121,8 +121,8 @@ is_unchanged(const struct maildrop_files *f, const struct maildrop *m)
 		m->octets == f->end.totals.octets;
 }
 
-/* The session's snapshot says what is there, as long as it is the last word; else the whole index is
- * read. */
+/* The session's snapshot says what is there, as long as it is the last word;
+ * else the whole index is read. */
 static int
 find_live(struct maildrop_files *f, const struct maildrop *snapshot, struct removal *r)
 {

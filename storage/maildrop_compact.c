@@ -178,8 +178,8 @@ maildrop_remove_passing_names(struct maildrop_files *f)
 	disk_list(f->disk, f->paths.directory, remove_passing_name, f);
 }
 
-/* From here on `f` is the new log.  An index that cannot be made is rebuilt by whoever comes next.
- */
+/* From here on `f` is the new log.  An index that cannot be made is rebuilt by whoever comes
+ * next. */
 static int
 adopt(struct maildrop_files *f, struct generation *g, uint32_t next_uid)
 {

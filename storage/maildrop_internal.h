@@ -16,7 +16,7 @@
 
 /* Locks on single octets of the log (fcntl(2), F_OFD_SETLK): they lock nothing but each other. */
 #define MAILDROP_LOCK_WRITE     0u /* exclusive: the right to change the maildrop */
-#define MAILDROP_LOCK_READ      1u /* shared: a snapshot is in use; exclusive: holes are being punched */
+#define MAILDROP_LOCK_READ      1u /* shared: a snapshot is in use; exclusive: holes punched */
 
 #define MAILDROP_FILE_MODE      0600
 #define MAILDROP_DIRECTORY_MODE 0700
@@ -81,9 +81,10 @@ int maildrop_make_durable(const struct maildrop_files *f);
 
 /*
  * Instead: cut off what was written behind `end`, for good, after a write or a sync has failed.  A
- * sync that failed may have put a whole commit on the disk; who is told now that it is not there must
- * not meet it after the next power cut.  Where that cannot be had the log is left longer than its
- * index says, so that whoever comes next, in whatever process, recovers it before he tells anybody.
+ * sync that failed may have put a whole commit on the disk; who is told now that it is not there
+ * must not meet it after the next power cut.  Where that cannot be had the log is left longer than
+ * its index says, so that whoever comes next, in whatever process, recovers it before he tells
+ * anybody.
  */
 void maildrop_cut_back(const struct maildrop_files *f, uint64_t end);
 

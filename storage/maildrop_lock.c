@@ -87,8 +87,8 @@ was_replaced(const struct disk *d, const char *path, int fd)
 	return named.inode != opened.inode || named.device != opened.device;
 }
 
-/* One try, for as long as `timeout_ms`.  0: *fd_out holds the lock; 1: what it locked was replaced.
- */
+/* One try, for as long as `timeout_ms`.  0: *fd_out holds the lock; 1:
+ * what it locked was replaced. */
 static int
 lock_named(const struct disk *d, const char *path, unsigned timeout_ms, int *fd_out)
 {

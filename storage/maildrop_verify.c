@@ -1,10 +1,11 @@
 /*
  * maildrop_verify.c - look at every octet.
  *
- * What any session would mend on its way in, an index that is missing, broken or behind, is told first;
- * then the maildrop is brought to rest, as any session does: index up to date, torn tail gone.
- * Then its size is noted and the write lock given back; what lies below that size does not change
- * any more, and a shared lock keeps dead space from being punched.  Deliveries go on meanwhile.
+ * What any session would mend on its way in, an index that is missing, broken or behind, is told
+ * first; then the maildrop is brought to rest, as any session does: index up to date, torn tail
+ * gone.  Then its size is noted and the write lock given back; what lies below that size does not
+ * change any more, and a shared lock keeps dead space from being punched.  Deliveries go on
+ * meanwhile.
  */
 #include "storage/log_survey.h"
 #include "storage/maildrop_internal.h"

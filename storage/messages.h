@@ -58,8 +58,8 @@ struct index_totals messages_totals(const struct messages *m);
 uint32_t messages_search(const struct messages *m, uint32_t uid);
 
 /* Make a snapshot of settled messages in one block that free(3) gives back; the collection is empty
- * then.  The snapshot's address, entries, unique_ids, count and octets are set, the rest is zero.
- */
+ * then.  The snapshot's address, entries, unique_ids, count and octets are set, the rest is
+ * zero. */
 int messages_to_maildrop(struct messages *m, const char *address, struct maildrop **maildrop_out);
 
 void messages_free(struct messages *m);

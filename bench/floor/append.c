@@ -3,9 +3,9 @@
  *
  *   append [--threads N] [--files N] [--size OCTETS] [--seconds S] DIRECTORY
  *
- * Each thread takes the files in turn, appends `size` octets at the end of one and syncs it.  A file has
- * one thread at a time, as a maildrop has one writer; nothing else of a mail server is done.  Prints
- * {"appends_per_s": ..., "cpu_us_per_append": ...}; CPU is that of this process.
+ * Each thread takes the files in turn, appends `size` octets at the end of one and syncs it.  A
+ * file has one thread at a time, as a maildrop has one writer; nothing else of a mail server is
+ * done.  Prints {"appends_per_s": ..., "cpu_us_per_append": ...}; CPU is that of this process.
  * Ownership: main owns the files, which are removed at the end.
  */
 #include "io/base/must.h"

@@ -1,14 +1,15 @@
 /*
  * canned_tls.c - fixed replies over TLS: the floor for the mix login with --tls implicit.
  *
- * The same dialogue as canned.c behind the same wolfSSL that the house is linked with, in user space:
- * X25519 first, one stateless ticket for each handshake, no session cache.  One receive, one send for
- * each turn of a connection, under edge-triggered epoll.  Nothing is looked up, logged, limited or timed.
+ * The same dialogue as canned.c behind the same wolfSSL that the house is linked with, in user
+ * space: X25519 first, one stateless ticket for each handshake, no session cache.  One receive, one
+ * send for each turn of a connection, under edge-triggered epoll.  Nothing is looked up, logged,
+ * limited or timed.
  * Invariants
- *   1. What a receive brings is handed to wolfSSL whole before the next; it keeps what is no record yet,
- *      so a connection has no input buffer.
- *   2. All that a turn makes goes into one output and out by one call.  A client that does not take it
- *      is closed.
+ *   1. What a receive brings is handed to wolfSSL whole before the next; it keeps what is no record
+ *      yet, so a connection has no input buffer.
+ *   2. All that a turn makes goes into one output and out by one call.  A client that does not take
+ *      it is closed.
  * Ownership: a connection owns its descriptor and its WOLFSSL, and is freed with them.
  */
 #include <wolfssl/options.h>

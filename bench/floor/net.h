@@ -24,8 +24,8 @@ static inline void __attribute__((noreturn)) net_die(const char *what, int error
 	exit(1);
 }
 
-/* A listener of its own for each thread (SO_REUSEPORT); its options are inherited by connections.
- */
+/* A listener of its own for each thread (SO_REUSEPORT);
+ * its options are inherited by connections. */
 static inline int
 net_listen(const char *address, uint16_t port)
 {

@@ -61,8 +61,8 @@ const char *client_fault_name(enum client_fault fault);
 
 /* What clients remember from session to session.  It belongs to one thread. */
 struct client_memory {
-	/* How many octets messages had on the wire; one of the same place pushes the older one out.
-	 */
+	/* How many octets messages had on the wire;
+	 * one of the same place pushes the older one out. */
 	struct client_size {
 		uint32_t user, number;
 		uint64_t octets, wire_octets;

@@ -113,8 +113,8 @@ connection_enter(struct worker *w, struct connection *c, enum connection_state s
 	c->state = state;
 }
 
-/* 127.1.0.1 and on: 28,000 ports for each would do, but even use keeps the kernel's search short.
- */
+/* 127.1.0.1 and on: 28,000 ports for each would do,
+ * but even use keeps the kernel's search short. */
 static int
 connection_bind(const struct worker *w, const struct connection *c)
 {

@@ -1,12 +1,13 @@
 /*
- * tls_sends.c - what 4 MiB over TLS without kTLS must cost: the library's own sealing and a plain send.
+ * tls_sends.c - what 4 MiB over TLS without kTLS must cost: sealing, and a plain send.
  *
  *   taskset -c 0 build/release-tuned/bench/micro/tls_sends [--json]
  *
- * 128 MiB in memory, as many as the mail of bench/tls-figures, are sealed record by record (16 KiB) by wolfCrypt's AEAD alone, no TLS around it, into
- * one buffer of 64 KiB, which goes out by one send(2) over a TCP connection of loopback to a thread on
- * another core that throws it away.  Counted is the CPU time of the sending thread: sealing alone, sending
- * alone, and both, in turns; figures are the smallest of several turns.
+ * 128 MiB in memory, as many as the mail of bench/tls-figures, are sealed record by record (16 KiB)
+ * by wolfCrypt's AEAD alone, no TLS around it, into one buffer of 64 KiB, which goes out by one
+ * send(2) over a TCP connection of loopback to a thread on another core that throws it away.
+ * Counted is the CPU time of the sending thread: sealing alone, sending alone, and both, in turns;
+ * figures are the smallest of several turns.
  */
 #include <wolfssl/options.h>
 

@@ -1,8 +1,8 @@
 /*
  * account_cache.h - what sources that wait have said of accounts, for one shard.
  *
- * A full set forgets what was said longest ago.  One allocation at start, left out of core dumps, for
- * it holds password hashes.  One thread.
+ * A full set forgets what was said longest ago.  One allocation at start, left out of core dumps,
+ * for it holds password hashes.  One thread.
  */
 #ifndef CORE_AUTH_ACCOUNT_CACHE_H
 #define CORE_AUTH_ACCOUNT_CACHE_H

@@ -1,9 +1,9 @@
 /*
  * app_password.h - secrets that we make, each for one program of the user's.
  *
- * 160 random bits in base32, "qbz3-k7xw-...": nobody guesses one, so what is stored is a plain SHA-256
- * of salt and secret, and checking one costs less than a microsecond.  Blanks, dashes and case do not
- * matter when it is typed.
+ * 160 random bits in base32, "qbz3-k7xw-...": nobody guesses one, so what is stored is a plain
+ * SHA-256 of salt and secret, and checking one costs less than a microsecond.  Blanks, dashes and
+ * case do not matter when it is typed.
  */
 #ifndef CORE_AUTH_APP_PASSWORD_H
 #define CORE_AUTH_APP_PASSWORD_H
@@ -13,7 +13,8 @@
 
 #define APP_PASSWORD_TEXT_OCTETS 39u /* 32 digits in eight groups, and dashes between them */
 
-/* A new secret: its text, to be shown once, and what is stored of it (salt and digest).  0, -EIO. */
+/* A new secret: its text, to be shown once, and what is stored of it (salt and digest).
+ * 0, -EIO. */
 int app_password_make(char text_out[APP_PASSWORD_TEXT_OCTETS + 1], struct app_password *p);
 
 /* Is `secret` this one?  In a time that does not depend on where it differs. */

@@ -13,8 +13,7 @@
 #include "io/base/span.h"
 
 struct bearer {
-	struct span
-		name; /* as sent, "=2C" and "=3D" still in it (OAUTHBEARER only); may be empty */
+	struct span name;  /* as sent ("=2C" and "=3D" of OAUTHBEARER are in it); may be empty */
 	struct span token; /* RFC 6750's b64token */
 };
 
@@ -22,8 +21,8 @@ struct bearer {
 bool bearer_read_oauth(struct span said, struct bearer *bearer_out);
 bool bearer_read_xoauth2(struct span said, struct bearer *bearer_out);
 
-/* A saslname (RFC 5801, section 4) to what it stands for; `to` has room for name.length.  Returns how
- * many octets were put, or -EINVAL. */
+/* A saslname (RFC 5801, section 4) to what it stands for; `to` has room for name.length.  Returns
+ * how many octets were put, or -EINVAL. */
 int bearer_unescape_name(struct span name, char *to);
 
 /* What a wrong token is answered with before the refusal (RFC 7628, section 3.2.2). */

@@ -2,7 +2,7 @@
  * login.h - the one question that every way to log in comes down to, and its answer.
  *
  * USER/PASS, APOP, each SASL mechanism and a client certificate become a struct login_question;
- * core/auth/authenticate.h answers it.  So there is one policy, one limit and one log event for all.
+ * core/auth/authenticate.h answers it.  So all have one policy, one limit and one log event.
  */
 #ifndef CORE_AUTH_LOGIN_H
 #define CORE_AUTH_LOGIN_H
@@ -11,8 +11,8 @@
 #include "io/base/span.h"
 
 enum login_kind {
-	LOGIN_PASSWORD, /* is `secret` a password of `name`? */
-	LOGIN_APOP, /* is `secret` MD5 of `stamp` and the password of `name`? (RFC 1939, section 7) */
+	LOGIN_PASSWORD,  /* is `secret` a password of `name`? */
+	LOGIN_APOP,      /* is `secret` MD5 of `stamp` and its password? (RFC 1939, section 7) */
 	LOGIN_TOKEN,     /* is `secret` a bearer token for `name`, or for whom, if that is empty? */
 	LOGIN_PROVEN,    /* it is `name`: a certificate or SCRAM has shown it; may it log in? */
 	LOGIN_DISPROVEN, /* the proof was no good (SCRAM): no, and it counts as a failure */
@@ -39,7 +39,7 @@ struct login_question {
 
 enum login_verdict {
 	LOGIN_GOOD,
-	LOGIN_BAD, /* no such account, wrong proof, disabled, not from here: the client is told the same */
+	LOGIN_BAD,         /* no such account, wrong proof, disabled, not from here: all alike */
 	LOGIN_UNAVAILABLE, /* it could not be found out */
 	LOGIN_TOO_SOON,    /* LOGIN-DELAY has not passed (RFC 2449, section 6.5) */
 	LOGIN_TOO_MANY,    /* the account has as many sessions as it may */

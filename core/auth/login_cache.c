@@ -1,10 +1,10 @@
 /*
  * login_cache.c - a set-associative table of digests.
  *
- * proof = keyed BLAKE2b (RFC 7693, 32 octets) of length address, length secret, length hash, lengths as
- * 4 octets each so that no two logins run together: a fifth of HMAC-SHA256's instructions, and one
- * proof is made for each login.  Of its 32 octets 8 choose the set and 24 are kept: an entry is
- * 32 octets, a set of eight four cache lines.
+ * proof = keyed BLAKE2b (RFC 7693, 32 octets) of length address, length secret, length hash,
+ * lengths as 4 octets each so that no two logins run together: a fifth of HMAC-SHA256's
+ * instructions, and one proof is made for each login.  Of its 32 octets 8 choose the set and 24 are
+ * kept: an entry is 32 octets, a set of eight four cache lines.
  *
  * Invariants
  *   1. A digest is compared as a whole, in a time that does not depend on where it differs.

@@ -1,10 +1,10 @@
 /*
  * password.h - does a secret fit a stored hash?
  *
- * Hashes are in crypt(5) form: yescrypt $y$, SHA-512 $6$, SHA-256 $5$, bcrypt $2a$ $2b$ $2y$, MD5 $1$,
- * DES; the keys of SCRAM (scram.h); what other servers made (password_legacy.h); or {PLAIN}secret, for
- * tests and for APOP.  One verification costs milliseconds of CPU and, with yescrypt, 16 MiB:
- * it belongs on a worker thread.  All functions may run on any thread.
+ * Hashes are in crypt(5) form: yescrypt $y$, SHA-512 $6$, SHA-256 $5$, bcrypt $2a$ $2b$ $2y$, MD5
+ * $1$, DES; the keys of SCRAM (scram.h); what other servers made (password_legacy.h); or
+ * {PLAIN}secret, for tests and for APOP.  One verification costs milliseconds of CPU and, with
+ * yescrypt, 16 MiB: it belongs on a worker thread.  All functions may run on any thread.
  *
  * No time shows whether an account exists only if the dummy for unknown names is of the scheme that
  * the accounts use.
@@ -23,17 +23,17 @@
  * holds NUL or is too long is wrong. */
 int password_verify(struct span secret, const char *hash, bool *right_out);
 
-/* A new hash with a fresh salt.  `scheme` as in the settings: yescrypt, sha512-crypt, bcrypt, plain
- * (-ENOTSUP: another).  -EINVAL: a secret that password_verify() would call wrong; -ERANGE: above
- * the 72 octets that bcrypt looks at. */
+/* A new hash with a fresh salt.  `scheme` as in the settings: yescrypt, scram-sha-256,
+ * sha512-crypt, bcrypt, plain (-ENOTSUP: another).  -EINVAL: a secret that password_verify() would call wrong;
+ * -ERANGE: above the 72 octets that bcrypt looks at. */
 int password_make(
 	const char *scheme, struct span secret, char hash_out[ACCOUNT_HASH_OCTETS_MAX + 1]);
 
 /* The hash that is verified in place of an unknown account's: of a secret that nobody knows. */
 int password_make_dummy(const char *scheme, char hash_out[ACCOUNT_HASH_OCTETS_MAX + 1]);
 
-/* Is `hash` of a form that password_verify() takes?  Looks at the form only: 0, -ENOTSUP, -EINVAL.
- */
+/* Is `hash` of a form that password_verify() takes?  Looks at the form only.
+ * 0, -ENOTSUP, -EINVAL. */
 int password_check_hash(const char *hash);
 
 /* "yescrypt", "plain", ...; "unknown". */

@@ -1,5 +1,5 @@
 /*
- * password_legacy.c - see password_legacy.h.  Argon2 is libargon2's, the rest wolfCrypt's arithmetic.
+ * password_legacy.c - see password_legacy.h.  Argon2 is libargon2's, the rest wolfCrypt's.
  */
 #include "core/auth/password_legacy.h"
 

@@ -3,8 +3,8 @@
  *
  * GNU SASL asks by callback, in the middle of a step, for what it does not know.  Nothing here may
  * wait, so what it will ask for is found out before: the SCRAM keys by reading the name off the
- * client's first message (FIND), and what it asks at the end, "is this password right?", is answered
- * with yes and checked behind its back (VERIFY) before anybody hears of it.
+ * client's first message (FIND), and what it asks at the end, "is this password right?", is
+ * answered with yes and checked behind its back (VERIFY) before anybody hears of it.
  *
  * Invariants
  *   1. PROVEN is returned only after the proof: keys that fit (SCRAM), sasl_verified(true), or a
@@ -434,7 +434,7 @@ enum sasl_next
 sasl_begin(struct sasl *s)
 {
 	must(s->state == STATE_SPEAKS);
-	/* These speak first in LOGIN only; the others wait for the client with an empty challenge. */
+	/* These speak first in LOGIN only; the others wait for the client, challenge empty. */
 	if (s->mechanism == SASL_LOGIN)
 		return step_library(s, span_of(NULL, 0));
 	return challenge(s, "", 0, STATE_SPEAKS);

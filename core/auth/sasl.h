@@ -13,9 +13,9 @@
  *   MALFORMED  this is not how the mechanism speaks
  *   NO_MEMORY  it could not be found out
  *
- * PLAIN, LOGIN, EXTERNAL and the SCRAM family are spoken by GNU SASL, the two bearer mechanisms here.
- * No I/O, no clock; cheap enough for a shard: what costs time (password hashes, look-ups, signatures)
- * is what FIND, VERIFY and TOKEN ask for.
+ * PLAIN, LOGIN, EXTERNAL and the SCRAM family are spoken by GNU SASL, the two bearer mechanisms
+ * here.  No I/O, no clock; cheap enough for a shard: what costs time (password hashes, look-ups,
+ * signatures) is what FIND, VERIFY and TOKEN ask for.
  *
  * Ownership: the exchange owns all it was told and wipes it in sasl_close().  One thread at a time.
  */

@@ -44,8 +44,8 @@ struct ctl_command {
 	const char *usage; /* the arguments: "add ADDRESS [--read-only] ..."; '\n' between forms */
 	const char *summary;
 	enum ctl_spool spool;
-	bool for_a_queue; /* a mail queue reads the exit code: where settings or spool cannot be used it
-			   * is EX_TEMPFAIL, as mail must not bounce for that */
+	bool for_a_queue; /* a mail queue reads the exit code: where settings or spool cannot be
+			   * used it is EX_TEMPFAIL, as mail must not bounce for that */
 };
 
 extern const struct ctl_command ctl_user_command;

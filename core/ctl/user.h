@@ -54,8 +54,8 @@ int user_tell(int error, const char *address);
 int user_load(struct user_request *r);
 int user_import(struct user_request *r);
 
-/* One line of Dovecot's passwd-file (user_passwd_file.c), which is changed; NULL, or what is wrong with
- * it. */
+/* One line of Dovecot's passwd-file (user_passwd_file.c), which is changed;
+ * NULL, or what is wrong with it. */
 const char *user_read_passwd_line(const struct ctl *ctl, char *line, struct account *account_out);
 
 /* `ringpost user app-password add|list|revoke` (user_app_password.c). */

@@ -1,6 +1,6 @@
 /*
- * user_load.c - `ringpost user load FILE`: a line "address:hash" for each account, by the million; and
- * `ringpost user import`, with the lines of another server.
+ * user_load.c - `ringpost user load FILE`: a line "address:hash" for each account, by the million;
+ * and `ringpost user import`, with the lines of another server.
  *
  * Empty lines and lines that begin with "#" are passed over.  A bad line is told with its number
  * and skipped, the rest is loaded; the exit code then is EX_DATAERR.  Accounts that exist are

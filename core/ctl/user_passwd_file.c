@@ -3,9 +3,9 @@
  *
  *     user:{SCHEME}hash:uid:gid:gecos:home:shell:extra fields
  *
- * A hash without a scheme is one of crypt(5), as Dovecot takes it.  Of the extra fields those are taken that
- * mean something here: allow_nets, host, nologin, userdb_quota_rule.  Uid, home and the like have no
- * meaning here.
+ * A hash without a scheme is one of crypt(5), as Dovecot takes it.  Of the extra fields those are
+ * taken that mean something here: allow_nets, host, nologin, userdb_quota_rule.  Uid, home and the
+ * like have no meaning here.
  */
 #include "core/ctl/user.h"
 

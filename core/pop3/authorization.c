@@ -2,8 +2,8 @@
  * authorization.c - the AUTHORIZATION state (RFC 1939, section 4): who is there?
  *
  * USER always says +OK; only PASS tells.  A wrong name and a wrong password get the same words,
- * after the same work (core/auth).  Whatever the client uses, what is asked in the end is one struct
- * login_question.
+ * after the same work (core/auth).  Whatever the client uses, all
+ * that is asked in the end is one struct login_question.
  */
 #include "core/pop3/session_internal.h"
 
@@ -120,7 +120,8 @@ is_hexadecimal(struct span s)
 	return true;
 }
 
-/* APOP name digest (RFC 1939, section 7).  The password itself is not sent, so TLS is not needed. */
+/* APOP name digest (RFC 1939, section 7).  The password itself is not sent,
+ * so TLS is not needed. */
 enum pop3_next
 authorization_apop(struct pop3_session *s, const struct pop3_args *args)
 {

@@ -73,10 +73,10 @@ struct pop3_policy {
 	uint32_t failed_logins_max;
 };
 
-/* What a session knows before the login and forgets with it; a block of `logins`, from the first
- * USER or AUTH on. */
 #define POP3_USER_OCTETS_MAX 512u /* what is longer is cut: no account has such a name */
 
+/* What a session knows before the login and forgets with it; a block of `logins`, from the first
+ * USER or AUTH on. */
 struct pop3_login {
 	struct span secret; /* within the line that asked for VERIFY */
 	struct sasl *sasl;  /* an exchange that AUTH has begun; NULL: none */

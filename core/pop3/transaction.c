@@ -176,8 +176,8 @@ send_top(struct pop3_session *s, const struct maildrop_entry *message, uint64_t 
 	return pop3_reply(s, message->header_ended ? WIRE_END : "\r\n" WIRE_END);
 }
 
-/* TOP msg n (RFC 1939, section 7).  As many lines as there are, or more, is RETR, octet for octet.
- */
+/* TOP msg n (RFC 1939, section 7).  As many lines as there are, or more, is RETR,
+ * octet for octet. */
 enum pop3_next
 transaction_top(struct pop3_session *s, const struct pop3_args *args)
 {

@@ -19,8 +19,8 @@ int64_t clock_calendar_us(void);
 /* Let `ns` pass (below a second). */
 void clock_pause_ns(long ns);
 
-/* From now on both clocks stand at `ns` until told otherwise (tests only); 0: the kernel's again.
- */
+/* From now on both clocks stand at `ns` until told otherwise (tests only);
+ * 0: the kernel's again. */
 void clock_pretend(uint64_t ns);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * crc32c.c - CRC-32C by the processor's instruction where it has one (SSE 4.2), else by table.
  *
- * The instruction takes 8 octets a cycle, but its result is ready two cycles later; so of a long run
- * three parts are done side by side and then joined: the checksum of A then B is that of A, moved on
- * by as many zeros as B has octets, XOR that of B.  Tables for that move, and the choice of way, are
- * made once, when the program is loaded.
+ * The instruction takes 8 octets a cycle, but its result is ready two cycles later; so of a long
+ * run three parts are done side by side and then joined: the checksum of A then B is that of A,
+ * moved on by as many zeros as B has octets, XOR that of B.  Tables for that move, and the choice
+ * of way, are made once, when the program is loaded.
  */
 #include "io/base/crc32c.h"
 

@@ -57,7 +57,8 @@ span_after(struct span s, size_t count)
 /* Decimal number of 1 to 20 digits and nothing else, up to `max`; false leaves *value_out alone. */
 bool span_to_u64(struct span s, uint64_t max, uint64_t *value_out);
 
-/* The same for a number of octets, which may end with K, M, G or T, each 1024 times the one before. */
+/* The same for a number of octets, which may end with K, M, G or T,
+ * each 1024 times the one before. */
 bool span_to_octets(struct span s, uint64_t max, uint64_t *octets_out);
 
 /* Put the decimal digits of `number` (at most SPAN_U64_DIGITS_MAX, no NUL); returns how many. */

@@ -90,8 +90,7 @@ enum mbox_quoting {
 
 struct mbox_quoter {
 	enum mbox_quoting quoting;
-	bool at_line_start; /* as yet only `quotes` of ">" and `matched` octets of "From " were seen
-			     */
+	bool at_line_start; /* only `quotes` of ">" and `matched` octets of "From " were seen yet */
 	uint64_t quotes;
 	unsigned matched;
 };

@@ -351,7 +351,8 @@ without_an_index(unsigned long bit)
 	assert_int_equal(unlink(index_image.path), 0);
 	error = maildrop_open(&spool.disk, ALICE, &quick, &m);
 	if (error == 0) {
-		/* The last commit is not distinguishable from a torn one; nothing else may be lost. */
+		/* The last commit is not distinguishable from a torn one;
+		 * nothing else may be lost. */
 		bool is_last = bit / 8 >= known[known_count - 1].entry.wire_offset -
 				RECORD_HEADER_OCTETS - RECORD_ENTRY_OCTETS;
 

@@ -498,7 +498,7 @@ class Case(unittest.TestCase):
 
 
 def needs(*programs):
-    """Programs that tests/deps installs; a machine without them fails rather than skips."""
+    """Programs of dist/packages.test; a machine without them fails rather than skips."""
     missing = [p for p in programs if shutil.which(p) is None]
     if missing:
         raise AssertionError("not installed: " + " ".join(missing) + "; run `make deps`")

@@ -84,7 +84,7 @@ class Wire(harness.Case):
         pop.ok("NOOP")
 
     def test_quit_behind_pipelined_retrs_loses_nothing(self):
-        """MEASURED 8: a peer dropped the end of pipelined sessions at the close."""
+        """Another server dropped the end of pipelined sessions at the close."""
         site = self.site(messages=MESSAGES)
         wanted = b"".join(harness.on_the_wire(m) for m in MESSAGES)
         for _ in range(20):

@@ -10,8 +10,8 @@
 
 #include <stdlib.h>
 
-/* The next line of the whole: its length without its end, or -1: too long.  False: no LF is left.
- */
+/* The next line of the whole: its length without its end, or -1: too long.  False:
+ * no LF is left. */
 static bool
 model_next(struct span *whole, struct span *line_out, bool *too_long_out)
 {

@@ -113,7 +113,7 @@ class World:
             self.slots.pop(slot)[0].reset()
 
     def quit_vanish(self, slot):
-        """QUIT goes through even if the client is gone (PROTOCOL.md, rule 23): soon."""
+        """QUIT goes through even if the client is gone (its +OK is not needed for that): soon."""
         if slot not in self.slots:
             return
         pop, session = self.slots.pop(slot)

@@ -110,9 +110,9 @@ mount_it(const struct attachment *a)
 }
 
 /*
- * 0 to 2 mean that the file system is whole now.  The superblock of ext4 is two sectors of 512 octets;
- * torn, its checksum is wrong, and there is the copy in the second group (record.py: 4,096 blocks in a
- * group), as there is for an administrator.
+ * 0 to 2 mean that the file system is whole now.  The superblock of ext4 is two sectors of 512
+ * octets; torn, its checksum is wrong, and there is the copy in the second group (record.py: 4,096
+ * blocks in a group), as there is for an administrator.
  */
 static int
 check_file_system(const struct attachment *a, bool by_copy)

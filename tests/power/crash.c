@@ -5,16 +5,16 @@
  *         [-x TO] DIRECTORY
  *
  * DIRECTORY has what record.py left: `base` (the disk before the log), `log`, `messages`.  -c: the
- * states of the negative control, of which as many as possible must be found bad.  -o: only the state
- * of that number, the one that a line "state NUMBER" told of.  -x: nothing is judged; the state of -o
- * is written to the directory TO as `base`, and the marks before it as `marks`, one line each: so
- * another recording can begin where this one crashed.
+ * states of the negative control, of which as many as possible must be found bad.  -o: only the
+ * state of that number, the one that a line "state NUMBER" told of.  -x: nothing is judged; the
+ * state of -o is written to the directory TO as `base`, and the marks before it as `marks`, one
+ * line each: so another recording can begin where this one crashed.
  *
- * Workers share nothing: each goes through the log once with a disk, a loop device and a model of its
- * own, takes every n-th state, and tells through a pipe, one line for each violation and one for each
- * state.  The last line out is "states N bad N checked N unflushed N seconds S" (checked: the file
- * system's checker had to run; unflushed: writes that could be lost, on average); exit code 0: no state was bad
- * (1 otherwise), 2: the machine could not do it.
+ * Workers share nothing: each goes through the log once with a disk, a loop device and a model of
+ * its own, takes every n-th state, and tells through a pipe, one line for each violation and one
+ * for each state.  The last line out is "states N bad N checked N unflushed N seconds S" (checked:
+ * the file system's checker had to run; unflushed: writes that could be lost, on average); exit
+ * code 0: no state was bad (1 otherwise), 2: the machine could not do it.
  */
 #include "io/base/must.h"
 #include "tests/power/attach.h"

@@ -6,9 +6,9 @@
  *
  * A cut disk is a file in memory that moves through the log in one direction.  It always has the
  * flushed octets twice: once in the file, once as a copy of its own.  To break the disk means to
- * write some of what was not flushed into the file; whatever then happens to the file (a file system
- * is mounted, its journal replayed, mail delivered), healing it compares page by page and puts back
- * what differs.  So a state costs what it touches and never a copy of the disk.
+ * write some of what was not flushed into the file; whatever then happens to the file (a file
+ * system is mounted, its journal replayed, mail delivered), healing it compares page by page and
+ * puts back what differs.  So a state costs what it touches and never a copy of the disk.
  */
 #ifndef TESTS_POWER_CUT_H
 #define TESTS_POWER_CUT_H

@@ -33,8 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A drive's flush takes its time, now and then much of it.  Meanwhile others write, so that more is in
- * the air at the next. */
+/* A drive's flush takes its time, now and then much of it.  Meanwhile others write,
+ * so that more is in the air at the next. */
 #define FLUSH_NS      1000000
 #define LONG_FLUSH_NS 12000000
 
@@ -176,10 +176,11 @@ load_base(const char *path)
 }
 
 /*
- * Leave the mount namespace in which the file system above us will be mounted.  Whoever dies last in
- * a namespace unmounts all that is in it, and does so before its open files are closed: were that us,
- * we would write back that file system to ourselves and wait for ever, unkillable.  In a namespace of
- * our own, without our own mount, our death closes the connection and everybody gets EIO.
+ * Leave the mount namespace in which the file system above us will be mounted.  Whoever dies last
+ * in a namespace unmounts all that is in it, and does so before its open files are closed: were
+ * that us, we would write back that file system to ourselves and wait for ever, unkillable.  In a
+ * namespace of our own, without our own mount, our death closes the connection and everybody gets
+ * EIO.
  */
 static int
 leave_namespace(const char *mountpoint)
@@ -190,7 +191,8 @@ leave_namespace(const char *mountpoint)
 	return 0;
 }
 
-/* Until the last mount of ours is gone.  One thread: the order of the log is the order of answers. */
+/* Until the last mount of ours is gone.  One thread:
+ * the order of the log is the order of answers. */
 static int
 serve(const char *program, const char *mountpoint)
 {

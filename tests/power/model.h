@@ -1,8 +1,8 @@
 /*
  * model.h - what the load asked for and what it was told, by the marks of a log.
  *
- * Marks are lines of words.  A mark that begins with `will-` is made before the server is asked, the
- * one that answers it after the answer was read:
+ * Marks are lines of words.  A mark that begins with `will-` is made before the server is asked,
+ * the one that answers it after the answer was read:
  *
  *   box BOX ADDRESS
  *   will-deliver OP BOX SERIAL OFFSET OCTETS [SERIAL OFFSET OCTETS]...
@@ -73,7 +73,8 @@ uint32_t model_find(const struct model *model, uint32_t box, uint32_t carried);
  *   1. what was acknowledged or seen is there, octet for octet;
  *   2. what was deleted is not there, all else is;
  *   3. of a QUIT, or a commit of several messages, without an answer: all or none;
- *   4. a message has the unique-id under which it was seen; a new delivery gets one that nobody had;
+ *   4. a message has the unique-id under which it was seen; a new delivery gets one that nobody
+ *      had;
  * and verify must find nothing, before and after that new delivery.  `report` gets a line for each
  * violation; returns how many there were.
  */

@@ -1,6 +1,6 @@
 /*
- * courier.h - a process that brings mail into the spool with the storage room's own functions, as an
- * import does, beside the server and against its locks.
+ * courier.h - a process that brings mail into the spool with the storage room's own functions, as
+ * an import does, beside the server and against its locks.
  */
 #ifndef TESTS_SIM_COURIER_H
 #define TESTS_SIM_COURIER_H

@@ -1,6 +1,6 @@
 /*
- * doubt.c - storage/doubt.h with a memory for each process: the real one is the whole program's, and
- * here a program has several.
+ * doubt.c - storage/doubt.h with a memory for each process: the real one is the whole program's,
+ * and here a program has several.
  */
 #include "storage/doubt.h"
 

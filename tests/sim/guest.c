@@ -1,10 +1,10 @@
 /*
  * guest.c - see guest.h.
  *
- * A guest says some commands at once, then hears the replies to them in order: for each it has noted
- * what it asked for, and guest_check.c knows what must come.  The dialogue may be cut off only if
- * since the guest came something has gone wrong that cannot be hidden (sim.excuses), or if the guest
- * itself has given cause.
+ * A guest says some commands at once, then hears the replies to them in order: for each it has
+ * noted what it asked for, and guest_check.c knows what must come.  The dialogue may be cut off
+ * only if since the guest came something has gone wrong that cannot be hidden (sim.excuses), or if
+ * the guest itself has given cause.
  */
 #include "tests/sim/guest_internal.h"
 

@@ -1,8 +1,8 @@
 /*
  * guest_check.c - what a guest must hear.
  *
- * A reply follows from what was asked, from the model, and from what the session has said before.  It
- * may be [SYS/TEMP] only if there was cause.
+ * A reply follows from what was asked, from the model, and from what the session has said before.
+ * It may be [SYS/TEMP] only if there was cause.
  */
 #include "tests/sim/guest_internal.h"
 

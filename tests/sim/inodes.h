@@ -69,8 +69,8 @@ bool name_is_empty(const char *directory);
 /* All directly in a directory, without it; sim_free() them. */
 char (*names_in(const char *directory, size_t *count_out))[INODE_PATH_OCTETS];
 
-/* A change of one name, or of two at once: change_begin(), then change_name() for each.  A power cut
- * may undo it as long as the directory was not synced since (changes_settle()). */
+/* A change of one name, or of two at once: change_begin(), then change_name() for each.  A power
+ * cut may undo it as long as the directory was not synced since (changes_settle()). */
 struct change *change_begin(void);
 void change_name(struct change *c, const char *path, struct inode *to);
 void changes_settle(const char *directory);

@@ -1,9 +1,9 @@
 /*
  * model.h - what a maildrop may be: the promises of docs/DURABILITY.md as a few hundred lines.
  *
- * Deliveries and sessions tell the model what they have begun and what they were told; every listing
- * that a guest is shown is compared with what is possible between the moment the guest asked to log
- * in and the moment it was let in:
+ * Deliveries and sessions tell the model what they have begun and what they were told; every
+ * listing that a guest is shown is compared with what is possible between the moment the guest
+ * asked to log in and the moment it was let in:
  *   - a message whose delivery was acknowledged, or that somebody has seen, is there until a
  *     session that deleted it has said QUIT;
  *   - once somebody was told that it is gone, or has not seen it, it never comes back;

@@ -3,8 +3,8 @@
  *
  * An operation is a flight: queued, then submitted by ring_wait(), then looked at some time later,
  * and again whenever its socket has changed, until it can be done.  Its completion is harvested by
- * ring_run().  What a kernel may do it does: take long, answer in another order than asked, send and
- * receive less, have no buffer.
+ * ring_run().  What a kernel may do it does: take long, answer in another order than asked, send
+ * and receive less, have no buffer.
  *
  * A flight is memory of its process, so it dies with it.
  */

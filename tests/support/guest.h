@@ -1,7 +1,7 @@
 /*
  * guest.h - the bare session, POP3's or LMTP's, with everything around it played by one thread:
- * lines are cut by core/line.h, the maildrop is a memdrop, what the session waits for is answered at
- * once.
+ * lines are cut by core/line.h, the maildrop is a memdrop, what the session waits for is answered
+ * at once.
  *
  * Transcripts and fuzzers drive it: octets in, octets out.
  *

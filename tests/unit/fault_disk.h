@@ -27,7 +27,7 @@ struct fault_file {
 	char *durable;
 	size_t durable_octets;
 	bool is_dirty;
-	bool *lost; /* blocks that a failed sync has made clean in the cache, and that are not on disk */
+	bool *lost; /* blocks that a failed sync has made clean, and that are not on disk */
 	size_t lost_blocks;
 };
 

@@ -367,8 +367,8 @@ hear_beside(struct fixture *f, bool submits)
 	deferred_forget(&busy.deferred);
 }
 
-/* A long reply to a fast reader gives its turn up again and again, handshakes are taken step by step;
- * all others must still be heard. */
+/* A long reply to a fast reader gives its turn up again and again, handshakes are taken step by
+ * step; all others must still be heard. */
 static void
 who_is_always_busy_keeps_nobody_from_being_heard(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * test_draft.c - drafts: any split gives the same octets, counts and checksum as the encoder; spill,
- * limits, and a pool that runs dry.
+ * test_draft.c - drafts: any split gives the same octets, counts and checksum as the encoder;
+ * spill, limits, and a pool that runs dry.
  */
 #include "io/base/crc32c.h"
 #include "io/base/must.h"

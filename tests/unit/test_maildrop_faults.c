@@ -1,6 +1,6 @@
 /*
- * test_maildrop_faults.c - the power goes at every call to the disk (that a call fails, and life goes
- * on, is for tests/faults).
+ * test_maildrop_faults.c - the power goes at every call to the disk (that a call fails, and life
+ * goes on, is for tests/faults).
  *
  * One story is told again and again: deliver into an empty maildrop, deliver more, delete, reclaim,
  * delete all, deliver, import with unique-ids, compact.  What was acknowledged must be there
