@@ -113,6 +113,22 @@ static const struct metric shard_rows[] = {
 	  "Octets given to sockets, counted like those received.", AT(loop.sent) },
 };
 
+#define SEARCHED "ringpost_account_lookups_total", .kind = METRIC_COUNTER, \
+	.help = "Look-ups of accounts by source. failed: it could not answer; remembered: it was not asked, " \
+		"as it had just said so; stale: part of failed, what it said once counted."
+#define SEARCHED_AS(outcome) .labels = "outcome=\"" #outcome "\"", .offset = offsetof(struct search_counts, outcome)
+
+static const struct metric source_rows[] = {
+	{ SEARCHED, SEARCHED_AS(found) },
+	{ SEARCHED, SEARCHED_AS(unknown) },
+	{ SEARCHED, SEARCHED_AS(failed) },
+	{ SEARCHED, SEARCHED_AS(remembered) },
+	{ SEARCHED, SEARCHED_AS(stale) },
+};
+static const struct metric source_down_row = {
+	"ringpost_source_down", NULL, METRIC_GAUGE, "1: the source does not answer; by source.", 0
+};
+
 /* What no shard has: printed by metrics_print() itself. */
 static const struct metric build_row = {
 	"ringpost_build_info", "version=\"" RINGPOST_VERSION "\"", METRIC_GAUGE, "1; the version is its label.", 0
@@ -188,6 +204,60 @@ print_shards(const struct shard *shards, unsigned shard_count, FILE *to)
 	free(instances);
 }
 
+/* `source="sql"`, for free(); NULL: no memory. */
+static char *
+labels_of_source(const struct source *source)
+{
+	char *labels = NULL;
+	size_t octets;
+	FILE *to = open_memstream(&labels, &octets);
+
+	if (to == NULL)
+		return NULL;
+	fputs("source=\"", to);
+	metric_write_escaped(source->name, to);
+	putc('"', to);
+	if (fclose(to) != 0) {
+		free(labels);
+		return NULL;
+	}
+	return labels;
+}
+
+static void
+print_sources(const struct shard *shards, unsigned shard_count, FILE *to)
+{
+	const struct login_policy *policy = shards[0].common->login_policy;
+	unsigned count = policy->source_count;
+	struct metric_instance *instances = calloc((size_t)count * shard_count, sizeof(*instances));
+	char *labels[SOURCES_MAX] = { NULL };
+
+	if (instances == NULL)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		labels[i] = labels_of_source(policy->sources[i]);
+		for (unsigned s = 0; s < shard_count; s++)
+			instances[i * shard_count + s] =
+				(struct metric_instance){ &shards[s].authenticator.looked_up[i],
+					labels[i] };
+	}
+	metrics_write(
+		source_rows, array_count(source_rows), instances, (size_t)count * shard_count, to);
+	for (unsigned i = 0; i < count; i++) {
+		struct metric row = source_down_row;
+
+		row.labels = labels[i];
+		row.help = i == 0 ? row.help : NULL;
+		if (labels[i] != NULL)
+			metric_write_value(&row,
+				policy->sources[i]->workers != NULL &&
+					source_is_down(policy->sources[i]),
+				to);
+		free(labels[i]);
+	}
+	free(instances);
+}
+
 void
 metrics_print(const struct shard *shards, unsigned shard_count, FILE *to)
 {
@@ -196,6 +266,7 @@ metrics_print(const struct shard *shards, unsigned shard_count, FILE *to)
 	metric_write_value(&build_row, 1, to);
 	print_doors(shards, shard_count, to);
 	print_shards(shards, shard_count, to);
+	print_sources(shards, shard_count, to);
 	metric_write_value(&queue_rows[0], offload_waiting(common->auth_workers), to);
 	metric_write_value(&queue_rows[1], offload_waiting(common->disk_workers), to);
 }
@@ -232,5 +303,7 @@ metrics_print_reference(FILE *to)
 	print_reference_rows(
 		door_rows, array_count(door_rows), " `listener`, `protocol`, `tls`, `address`", to);
 	print_reference_rows(shard_rows, array_count(shard_rows), "", to);
+	print_reference_rows(source_rows, array_count(source_rows), " `source`", to);
+	print_reference_rows(&source_down_row, 1, " `source`", to);
 	print_reference_rows(queue_rows, array_count(queue_rows), "", to);
 }

@@ -3,11 +3,13 @@
  */
 #include "core/server_auth.h"
 
+#include "core/auth/source_pgsql.h"
 #include "io/base/must.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 static int
@@ -36,7 +38,6 @@ add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 
 /* The spool's own accounts; each shard reads them itself. */
 static struct source lmdb_source = { .name = "lmdb" };
-static struct source *const sources[] = { &lmdb_source };
 
 /* The spool's, so that it outlives a restart; where it cannot be kept, one for as long as we live. */
 static int
@@ -47,6 +48,95 @@ take_secret(struct accounts *accounts, uint8_t secret_out[32])
 	if (error != -ENOENT)
 		return error;
 	return getrandom(secret_out, 32, 0) == 32 ? 0 : -EIO;
+}
+
+/* ---- sources ------------------------------------------------------------------------------- */
+
+static int
+open_source(const struct settings_source *from, const struct address_rules *rules,
+	struct source **source_out)
+{
+	const struct source_options common = {
+		.name = from->name,
+		.connections = from->workers,
+		.time_limit_ms = from->time_limit_ms,
+		.fresh_ms = (uint64_t)from->cache_s * 1000,
+		.stale_ms = (uint64_t)from->cache_stale_s * 1000,
+	};
+	const struct source_pgsql_options pgsql = { common, from->connection, from->query, rules };
+
+	switch (from->kind) {
+	case SOURCE_PGSQL:
+		return source_pgsql_open(&pgsql, source_out);
+	case SOURCE_LDAP:
+	case SOURCE_PAM:
+		break;
+	}
+	must(!"a kind of source that cannot be opened");
+	return -ENOTSUP;
+}
+
+static void
+close_source(struct source *source)
+{
+	if (source == &lmdb_source)
+		return;
+	offload_close(source->workers);
+	source_tear_down(source);
+}
+
+static const struct settings_source *
+section_of(const struct settings *settings, const char *name)
+{
+	for (unsigned i = 0; i < settings->source_section_count; i++)
+		if (strcmp(settings->source_sections[i].name, name) == 0)
+			return &settings->source_sections[i];
+	return NULL;
+}
+
+static int
+add_source(const struct settings *settings, const char *name, struct login_policy *policy)
+{
+	const struct settings_source *section = section_of(settings, name);
+	struct source *source = &lmdb_source;
+	int error = 0;
+
+	if (section != NULL) {
+		error = open_source(section, &policy->rules, &source);
+		if (error != 0)
+			return error;
+		error = offload_open(
+			name, section->workers, settings->auth_queue, &source->workers);
+		if (error != 0) {
+			source_tear_down(source);
+			return error;
+		}
+	}
+	policy->sources[policy->source_count++] = source;
+	return 0;
+}
+
+static int
+open_sources(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
+	struct login_policy *policy)
+{
+	static char lmdb[] = "lmdb";
+	static char *defaults[] = { lmdb };
+	struct settings_texts names = settings->sources;
+	int error = 0;
+
+	if (names.count == 0)
+		names = (struct settings_texts){ defaults, 1 };
+	policy->sources = calloc(names.count, sizeof(struct source *));
+	if (policy->sources == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < names.count && error == 0; i++) {
+		error = add_source(settings, names.at[i], policy);
+		if (error != 0)
+			snprintf(why, SERVER_AUTH_WHY_OCTETS, "cannot prepare source %.64s",
+				names.at[i]);
+	}
+	return error;
 }
 
 int
@@ -61,8 +151,6 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 		return -ENOMEM;
 	policy->rules =
 		(struct address_rules){ settings->default_domain, settings->detail_separator };
-	policy->sources = sources;
-	policy->source_count = array_count(sources);
 	policy->scheme = settings->password_scheme;
 	policy->accounts = settings->password_upgrade ? accounts : NULL;
 	policy->queue_limit_ms = (uint64_t)settings->auth_queue_deadline_s * 1000;
@@ -71,6 +159,8 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 		error = password_make_dummy(settings->password_scheme, policy->dummy_hash);
 	if (error == 0)
 		error = take_secret(accounts, policy->dummy_secret);
+	if (error == 0)
+		error = open_sources(settings, why, policy);
 	if (error != 0) {
 		server_auth_close(policy);
 		return error;
@@ -91,7 +181,11 @@ server_auth_binds_channels(const struct settings *settings)
 void
 server_auth_close(struct login_policy *policy)
 {
-	if (policy != NULL)
-		free(policy->masters);
+	if (policy == NULL)
+		return;
+	for (unsigned i = 0; i < policy->source_count; i++)
+		close_source(policy->sources[i]);
+	free(policy->sources);
+	free(policy->masters);
 	free(policy);
 }

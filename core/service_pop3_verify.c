@@ -93,7 +93,7 @@ count_login(const struct pop3_service *p, const struct login_request *login)
 		count_add(&shard->counts.logins[login->answer.verdict], 1);
 	if (login->answer.verdict == LOGIN_BAD && shard->common->penalties != NULL)
 		penalties_note_failure(shard->common->penalties, &login->question.peer,
-			login->address, shard->loop.now_ms);
+			login->search.address, shard->loop.now_ms);
 	log_login(p, login);
 }
 
@@ -153,7 +153,7 @@ must_wait(struct pop3_service *p, bool answer_stands)
 		!authenticate_is_about_to_tell(&w->login, answer_stands))
 		return false;
 	delay_ms = penalties_delay_ms(shard->common->penalties, &w->login.question.peer,
-		w->login.address, shard->loop.now_ms);
+		w->login.search.address, shard->loop.now_ms);
 	if (delay_ms == 0)
 		return false;
 	w->has_waited = true;

@@ -125,7 +125,7 @@ put_names(const struct setting *rows, size_t count, char to[SETTING_WHY_OCTETS])
 			i == 0 ? "" : ", ", rows[i].name);
 }
 
-/* `section`: "listen", "domain", or what libconfuse calls the file as a whole. */
+/* `section`: "listen", "domain", "source", or what libconfuse calls the file as a whole. */
 static void
 unknown_name(int line, const char *section, const char *name)
 {
@@ -135,6 +135,8 @@ unknown_name(int line, const char *section, const char *name)
 		put_names(listener_rows, listener_row_count, allowed);
 	else if (strcmp(section, "domain") == 0)
 		put_names(domain_rows, domain_row_count, allowed);
+	else if (strcmp(section, "source") == 0)
+		put_names(source_rows, source_row_count, allowed);
 	else
 		allowed[0] = '\0';
 	if (allowed[0] != '\0')
@@ -238,6 +240,33 @@ on_domain(cfg_t *cfg, cfg_opt_t *opt)
 
 	if (fault != NULL)
 		mistake(cfg->line, "domain \"%s\": %s", name, fault);
+	return 0;
+}
+
+static int
+on_source_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+{
+	const struct setting *row = find_row(source_rows, source_row_count, opt->name);
+	struct settings_source unused = { 0 };
+	char why[SETTING_WHY_OCTETS];
+
+	if (!setting_read(row, text, &unused, why))
+		mistake_in_value(cfg->line, row, text, why);
+	setting_forget(row, &unused);
+	*(const char **)result = text;
+	return 0;
+}
+
+static int
+on_source(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	char allowed[SETTING_WHY_OCTETS];
+
+	setting_allowed(find_row(source_rows, source_row_count, "kind"), allowed);
+	if (cfg_size(section, "kind") == 0)
+		mistake(cfg->line, "source %s has no kind; allowed: %s", cfg_title(section),
+			allowed);
 	return 0;
 }
 
@@ -408,6 +437,39 @@ take_domain(cfg_t *section, const struct settings *s, struct settings_domain *d)
 	return d->name != NULL;
 }
 
+static bool
+take_source(cfg_t *section, struct settings_source *source)
+{
+	char why[SETTING_WHY_OCTETS];
+
+	put_fallbacks(source_rows, source_row_count, source);
+	for (size_t i = 0; i < source_row_count; i++)
+		for (unsigned n = 0; n < cfg_size(section, source_rows[i].name); n++)
+			if (!setting_read(&source_rows[i],
+				    cfg_getnstr(section, source_rows[i].name, n), source, why))
+				return false;
+	source->name = strdup(cfg_title(section));
+	return source->name != NULL;
+}
+
+static void
+take_sources(cfg_t *cfg, struct settings *s)
+{
+	unsigned count = cfg_size(cfg, "source");
+	char why[SETTING_WHY_OCTETS];
+
+	s->source_sections = calloc(count + 1, sizeof(*s->source_sections));
+	for (unsigned i = 0; s->source_sections != NULL && i < count; i++) {
+		s->source_section_count++;
+		if (!take_source(cfg_getnsec(cfg, "source", i), &s->source_sections[i]))
+			mistake(0, "out of memory");
+	}
+	if (s->source_sections == NULL)
+		mistake(0, "out of memory");
+	if (loading->mistakes == 0 && settings_fault_of_sources(s, why))
+		mistake(0, "%s", why);
+}
+
 static int
 compare_domains(const void *a, const void *b)
 {
@@ -496,12 +558,15 @@ parse(struct load *load, cfg_opt_t *options)
 	cfg_set_error_function(cfg, on_syntax_error);
 	cfg_set_validate_func(cfg, "listen", on_listener);
 	cfg_set_validate_func(cfg, "domain", on_domain);
+	cfg_set_validate_func(cfg, "source", on_source);
 	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS && load->mistakes == 0)
 		mistake(0, "cannot be read");
 	if (load->mistakes == 0)
 		take_listeners(cfg, load->settings);
 	if (load->mistakes == 0)
 		take_domains(cfg, load->settings);
+	if (load->mistakes == 0)
+		take_sources(cfg, load->settings);
 	cfg_free(cfg);
 	fclose(file);
 	free(text);
@@ -540,7 +605,8 @@ load_file(struct load *load)
 {
 	cfg_opt_t in_listener[SETTINGS_ROWS_MAX + 1];
 	cfg_opt_t in_domain[SETTINGS_ROWS_MAX + 1];
-	cfg_opt_t options[SETTINGS_ROWS_MAX + 3];
+	cfg_opt_t in_source[SETTINGS_ROWS_MAX + 1];
+	cfg_opt_t options[SETTINGS_ROWS_MAX + 4];
 
 	for (size_t i = 0; i < listener_row_count; i++)
 		in_listener[i] = option_of(&listener_rows[i], on_listener_value);
@@ -548,13 +614,18 @@ load_file(struct load *load)
 	for (size_t i = 0; i < domain_row_count; i++)
 		in_domain[i] = option_of(&domain_rows[i], on_domain_value);
 	in_domain[domain_row_count] = (cfg_opt_t)CFG_END();
+	for (size_t i = 0; i < source_row_count; i++)
+		in_source[i] = option_of(&source_rows[i], on_source_value);
+	in_source[source_row_count] = (cfg_opt_t)CFG_END();
 	for (size_t i = 0; i < settings_row_count; i++)
 		options[i] = option_of(&settings_rows[i], on_value);
 	options[settings_row_count] = (cfg_opt_t)CFG_SEC(
 		"listen", in_listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 	options[settings_row_count + 1] = (cfg_opt_t)CFG_SEC(
 		"domain", in_domain, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-	options[settings_row_count + 2] = (cfg_opt_t)CFG_END();
+	options[settings_row_count + 2] = (cfg_opt_t)CFG_SEC(
+		"source", in_source, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	options[settings_row_count + 3] = (cfg_opt_t)CFG_END();
 	parse(load, options);
 }
 
@@ -603,6 +674,12 @@ settings_free(struct settings *s)
 	for (unsigned i = 0; i < s->domain_count; i++)
 		free((char *)s->domains[i].name);
 	free(s->domains);
+	for (unsigned i = 0; i < s->source_section_count; i++) {
+		free((char *)s->source_sections[i].name);
+		for (size_t row = 0; row < source_row_count; row++)
+			setting_forget(&source_rows[row], &s->source_sections[i]);
+	}
+	free(s->source_sections);
 	for (size_t i = 0; i < settings_row_count; i++)
 		setting_forget(&settings_rows[i], s);
 	free(s);

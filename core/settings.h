@@ -84,6 +84,25 @@ struct settings_domain {
 	unsigned quota_messages;
 };
 
+enum source_kind {
+	SOURCE_PGSQL,
+	SOURCE_LDAP,
+	SOURCE_PAM,
+};
+
+/* What a `source` section says. */
+struct settings_source {
+	const char *name; /* the section's title */
+	enum source_kind kind;
+	unsigned workers;
+	unsigned time_limit_ms;
+	unsigned cache_s;
+	unsigned cache_stale_s;
+	/* pgsql */
+	const char *connection;
+	const char *query;
+};
+
 struct settings {
 	/* server */
 	const char *user; /* to become when started as root; "" to stay */
@@ -103,11 +122,15 @@ struct settings {
 	enum verify_on_read verify_on_read;
 
 	/* accounts */
-	const char *default_domain;   /* put behind a login name without "@"; "" for none */
-	const char *detail_separator; /* cut off the local part from here on; "" to keep it */
-	const char *password_scheme;  /* for new hashes: yescrypt, scram-sha-256, ... */
-	bool password_upgrade;        /* at a good login, to that scheme */
-	const char *sasl_mechanisms;  /* offered by AUTH, as sasl_mechanisms_read() takes them */
+	struct settings_texts sources; /* names, in order; none: "lmdb" */
+	struct settings_source *source_sections;
+	unsigned source_section_count;
+	unsigned account_cache_entries; /* for each shard, of what sources that wait have said */
+	const char *default_domain;     /* put behind a login name without "@"; "" for none */
+	const char *detail_separator;   /* cut off the local part from here on; "" to keep it */
+	const char *password_scheme;    /* for new hashes: yescrypt, scram-sha-256, ... */
+	bool password_upgrade;          /* at a good login, to that scheme */
+	const char *sasl_mechanisms;    /* offered by AUTH, as sasl_mechanisms_read() takes them */
 	bool apop;
 	bool last_login; /* keep when and from where an account logged in */
 	struct settings_texts master_users;

@@ -47,6 +47,20 @@ print_domain(const struct settings_domain *d, FILE *to)
 	fputs("}\n", to);
 }
 
+static void
+print_source(const struct settings_source *source, FILE *to)
+{
+	fputs("source ", to);
+	setting_print_quoted(source->name, to);
+	fputs(" {\n", to);
+	for (size_t row = 0; row < source_row_count; row++) {
+		fprintf(to, "\t%s = ", source_rows[row].name);
+		setting_print(&source_rows[row], source, to);
+		putc('\n', to);
+	}
+	fputs("}\n", to);
+}
+
 void
 settings_print(const struct settings *s, FILE *to)
 {
@@ -62,6 +76,8 @@ settings_print(const struct settings *s, FILE *to)
 		i = print_listener(s, i, to);
 	for (unsigned i = 0; i < s->domain_count; i++)
 		print_domain(&s->domains[i], to);
+	for (unsigned i = 0; i < s->source_section_count; i++)
+		print_source(&s->source_sections[i], to);
 }
 
 /* Is the default written with quotes in a file? */
@@ -129,6 +145,12 @@ settings_print_reference(FILE *to)
 		to);
 	for (size_t i = 0; i < domain_row_count; i++)
 		print_row(&domain_rows[i], to);
+	fputs("\n## `source NAME { ... }`\n\n"
+	      "A place outside the spool where accounts are looked up, named by `sources`\n"
+	      "(docs/OPERATING.md has examples).\n",
+		to);
+	for (size_t i = 0; i < source_row_count; i++)
+		print_row(&source_rows[i], to);
 }
 
 /* Running text of the table in man(7): backquoted words are bold,
@@ -216,5 +238,11 @@ settings_print_manual(FILE *to)
 		to);
 	for (size_t i = 0; i < domain_row_count; i++)
 		print_man_row(&domain_rows[i], to);
+	fputs(".SH SOURCES\n"
+	      "Settings within a section\n.BI \"source \" NAME \" { \" ... \" }\" ,\n"
+	      "a place outside the spool where accounts are looked up, named by\n.BR sources .\n",
+		to);
+	for (size_t i = 0; i < source_row_count; i++)
+		print_man_row(&source_rows[i], to);
 	fputs(".SH \"SEE ALSO\"\n.BR ringpost (1),\n.BR ringpostd (8)\n", to);
 }

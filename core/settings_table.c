@@ -6,10 +6,12 @@
 #include "core/settings_table.h"
 
 #include "core/auth/sasl.h"
+#include "core/auth/source_pgsql.h"
 #include "core/network.h"
 #include "io/base/must.h"
 #include "io/tls.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const policy_words[] = {
@@ -57,6 +59,11 @@ static const char *const ktls_words[] = {
 };
 static const char *const scheme_words[] = { "yescrypt", "scram-sha-256", "sha512-crypt", "bcrypt",
 	"plain", NULL };
+
+static const char *const source_words[] = {
+	[SOURCE_PGSQL] = "pgsql",
+	NULL,
+};
 
 static bool
 has_control(const char *text)
@@ -150,6 +157,20 @@ fault_of_networks(const char *text)
 	return NULL;
 }
 
+/* What libpq says of it, up to the end of the line. */
+static const char *
+fault_of_connection(const char *text)
+{
+	static _Thread_local char said[80];
+	char *fault = source_pgsql_fault(text);
+
+	if (fault == NULL)
+		return fault_of_text(text);
+	snprintf(said, sizeof(said), "%s", fault);
+	free(fault);
+	return said;
+}
+
 static const char *
 fault_of_metrics(const char *text)
 {
@@ -216,7 +237,14 @@ const struct setting settings_rows[] = {
 			 "have been read from the disk anew. `always`: each time. `off`: never; only "
 			 "`ringpost verify` finds damage." },
 
-	{ TEXT(default_domain, "", 0, 253, fault_of_domain), .group = "Accounts",
+	{ .name = FIELD(sources), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 32,
+	  .group = "Accounts",
+	  .explanation = "Where accounts are looked up, in this order until one knows the name: `\"lmdb\"`, the "
+			 "spool's own, and names of `source` sections. None: `{\"lmdb\"}`. A source that cannot "
+			 "answer ends the search: the client reads `[SYS/TEMP]`." },
+	{ NUMBER(account_cache_entries, "16384", 16, 16777216),
+	  .explanation = "Accounts of `source` sections that each shard remembers (`cache_s`), 2.5 KiB each." },
+	{ TEXT(default_domain, "", 0, 253, fault_of_domain),
 	  .explanation = "Domain put behind a login name without `@`. Empty: such a name is no account." },
 	{ TEXT(detail_separator, "+", 0, 8, fault_of_separator),
 	  .explanation = "What follows it in the local part is cut off: with `+`, `alice+lists@example.org` "
@@ -426,7 +454,46 @@ const struct setting domain_rows[] = {
 	  .zero_word = "none",
 	  .explanation = QUOTA_MESSAGES_TEXT },
 };
+
+#define SOURCE_FIELD(field) #field, .offset = offsetof(struct settings_source, field)
+#define SOURCE_TEXT(field, text, high) \
+	.name = SOURCE_FIELD(field), .kind = SETTING_TEXT, .fallback = (text), .max = (high)
+
+const struct setting source_rows[] = {
+	{ .name = SOURCE_FIELD(kind), .kind = SETTING_CHOICE, .words = source_words,
+	  .explanation = "`pgsql`: a PostgreSQL database." },
+	{ .name = SOURCE_FIELD(workers), .kind = SETTING_NUMBER, .fallback = "4", .min = 1,
+	  .max = SOURCE_CONNECTIONS_MAX,
+	  .explanation = "Threads that ask this source, each with a connection of its own; questions beyond "
+			 "them wait (`auth_queue`, `auth_queue_deadline_s`)." },
+	{ .name = SOURCE_FIELD(time_limit_ms), .kind = SETTING_NUMBER, .fallback = "2000", .min = 10,
+	  .max = 60000,
+	  .explanation = "Milliseconds that one question may take, connecting included. After as many "
+			 "failures in a row as there are workers the source is down: questions are answered "
+			 "at once by what is remembered (`cache_stale_s`) or `[SYS/TEMP]`, while one of them tries "
+			 "every 0.1 to 2 seconds whether it is back." },
+	{ .name = SOURCE_FIELD(cache_s), .kind = SETTING_NUMBER, .fallback = "60", .max = 86400,
+	  .zero_word = "off",
+	  .explanation = "Seconds for which an account is not asked for again: a changed password, or an account "
+			 "taken away, counts after that." },
+	{ .name = SOURCE_FIELD(cache_stale_s), .kind = SETTING_NUMBER, .fallback = "86400", .max = 2592000,
+	  .zero_word = "off",
+	  .explanation = "Seconds for which what the source said of an account counts while it cannot answer: "
+			 "good logins go on." },
+	{ SOURCE_TEXT(connection, "", 1000), .fault = fault_of_connection,
+	  .explanation = "`pgsql`: the connection as libpq reads it, `\"host=/run/postgresql dbname=mail "
+			 "user=ringpost\"`, `\"hostaddr=192.0.2.7 dbname=mail user=ringpost sslmode=verify-full "
+			 "sslrootcert=/etc/ssl/ca.pem passfile=/etc/ringpost/pgpass\"`. A `hostaddr` needs no "
+			 "DNS, whose time is not limited here." },
+	{ SOURCE_TEXT(query, "", 8000),
+	  .explanation = "`pgsql`: the query for an account. `$1` is its address, `$2` the local part, `$3` the "
+			 "domain, of type text and always bound, never pasted. It gives no row, or one, "
+			 "with columns named `password` (a hash as `ringpost user import` takes it), `disabled`, "
+			 "`read_only`, `no_delete`, `quota_octets`, `quota_messages`, `networks`, `maildrop`, "
+			 "`backend`; what is left out or NULL is nothing special." },
+};
 /* clang-format on */
+const size_t source_row_count = array_count(source_rows);
 const size_t listener_row_count = array_count(listener_rows);
 const size_t domain_row_count = array_count(domain_rows);
 
@@ -434,4 +501,70 @@ const char *
 settings_fault_of_domain(const char *text)
 {
 	return text[0] == '\0' ? "it is empty" : fault_of_domain(text);
+}
+
+/* ---- sources ------------------------------------------------------------------------------- */
+
+static const struct settings_source *
+section_of_source(const struct settings *s, const char *name)
+{
+	for (unsigned i = 0; i < s->source_section_count; i++)
+		if (strcmp(s->source_sections[i].name, name) == 0)
+			return &s->source_sections[i];
+	return NULL;
+}
+
+static bool
+is_asked(const struct settings *s, const char *name)
+{
+	for (unsigned i = 0; i < s->sources.count; i++)
+		if (strcmp(s->sources.at[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Each kind needs something. */
+static const char *
+fault_of_section(const struct settings_source *source)
+{
+	switch (source->kind) {
+	case SOURCE_PGSQL:
+		return source->query[0] == '\0' ? "needed: query = \"SELECT ...\"" : NULL;
+	case SOURCE_LDAP:
+	case SOURCE_PAM:
+		break;
+	}
+	return NULL;
+}
+
+bool
+settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS])
+{
+	if (s->sources.count > SOURCES_MAX) {
+		snprintf(why, SETTING_WHY_OCTETS, "sources has %u names; allowed: up to %u",
+			s->sources.count, SOURCES_MAX);
+		return true;
+	}
+	for (unsigned i = 0; i < s->sources.count; i++) {
+		const char *name = s->sources.at[i];
+
+		if (strcmp(name, "lmdb") == 0 || section_of_source(s, name) != NULL)
+			continue;
+		snprintf(why, SETTING_WHY_OCTETS,
+			"sources names \"%.64s\"; needed: source %.64s { kind = ... }", name, name);
+		return true;
+	}
+	for (unsigned i = 0; i < s->source_section_count; i++) {
+		const struct settings_source *source = &s->source_sections[i];
+		const char *fault = fault_of_section(source);
+
+		if (fault == NULL && is_asked(s, source->name) && strcmp(source->name, "lmdb") != 0)
+			continue;
+		snprintf(why, SETTING_WHY_OCTETS, "source %.64s: %.160s", source->name,
+			fault != NULL
+				? fault
+				: "it is never asked; needed: sources = {\"lmdb\", \"ITS NAME\"}");
+		return true;
+	}
+	return false;
 }

@@ -44,6 +44,8 @@ extern const struct setting listener_rows[];
 extern const size_t listener_row_count;
 extern const struct setting domain_rows[]; /* their fallback is the server's value */
 extern const size_t domain_row_count;
+extern const struct setting source_rows[];
+extern const size_t source_row_count;
 
 #define SETTING_WHY_OCTETS 256
 
@@ -60,6 +62,8 @@ void setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS]);
 /* Free what setting_read() allocated in the struct at `base`. */
 void setting_forget(const struct setting *row, void *base);
 
+/* What is wrong with the sources as a whole; one line to `why`, or false: nothing. */
+bool settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS]);
 /* What is wrong with the name of a domain, or NULL. */
 const char *settings_fault_of_domain(const char *text);
 /* "127.0.0.1:110" or "[::1]:110" into a socket address; false: it is none. */

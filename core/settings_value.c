@@ -18,7 +18,8 @@ static_assert(sizeof(enum session_policy) == sizeof(unsigned) &&
 		sizeof(enum protocol) == sizeof(unsigned) &&
 		sizeof(enum bare_newlines) == sizeof(unsigned) &&
 		sizeof(enum delivery_sync) == sizeof(unsigned) &&
-		sizeof(enum listener_tls) == sizeof(unsigned),
+		sizeof(enum listener_tls) == sizeof(unsigned) &&
+		sizeof(enum source_kind) == sizeof(unsigned),
 	"a choice is stored as an unsigned");
 
 static void *

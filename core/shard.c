@@ -252,6 +252,15 @@ pin(struct shard *s)
 	(void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+static bool
+any_source_waits(const struct login_policy *policy)
+{
+	for (unsigned i = 0; i < policy->source_count; i++)
+		if (policy->sources[i]->workers != NULL)
+			return true;
+	return false;
+}
+
 static int
 open_authenticator(struct shard *s)
 {
@@ -268,13 +277,24 @@ open_authenticator(struct shard *s)
 	error = login_cache_create(
 		settings->auth_cache_entries, settings->auth_cache_seconds, &a->good_logins);
 	if (error != 0)
-		accounts_reader_close(a->accounts);
+		goto fail_accounts;
+	if (any_source_waits(a->policy))
+		error = account_cache_open(settings->account_cache_entries, &a->said);
+	if (error != 0)
+		goto fail_good_logins;
+	return 0;
+
+fail_good_logins:
+	login_cache_destroy(a->good_logins);
+fail_accounts:
+	accounts_reader_close(a->accounts);
 	return error;
 }
 
 static void
 close_authenticator(struct shard *s)
 {
+	account_cache_close(s->authenticator.said);
 	login_cache_destroy(s->authenticator.good_logins);
 	accounts_reader_close(s->authenticator.accounts);
 }

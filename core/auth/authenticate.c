@@ -63,86 +63,24 @@ pretend(struct login_request *r, const char *why)
 {
 	r->is_known = false;
 	r->why = why;
-	r->source = r->policy->source_count;
+	r->search.source = r->policy->source_count;
 	snprintf(r->account.password_hash, sizeof(r->account.password_hash), "%s",
 		r->policy->dummy_hash);
 }
 
 static bool arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int error);
 
-/* Ask one source after the other, from r->source on; false: the next one has to be waited for. */
-static bool
-look_up(struct authenticator *a, uint64_t now_ms, struct login_request *r)
-{
-	const struct login_policy *policy = a->policy;
-
-	for (; r->source < policy->source_count; r->source++) {
-		const struct source *source = policy->sources[r->source];
-		int error = -ENOENT;
-
-		if (source->workers == NULL) {
-			error = accounts_find(a->accounts, span_of_string(r->address), &r->account);
-		} else if (account_cache_find(a->said, r->source, r->address, now_ms,
-				   source->fresh_ms, &r->account)) {
-			error = 0;
-		} else {
-			r->must_find = true;
-			r->asked_ms = now_ms;
-			return false;
-		}
-		if (error != -ENOENT)
-			return arrive(a, now_ms, r, error);
-	}
-	return arrive(a, now_ms, r, -ENOENT);
-}
-
-/* What was said of the account when all could answer: by the source that cannot now, or by one behind
- * it, which was asked then because those before it did not know the account. */
-static bool
-remembers_account(struct authenticator *a, uint64_t now_ms, struct login_request *r)
-{
-	for (unsigned i = r->source; i < a->policy->source_count; i++) {
-		const struct source *source = a->policy->sources[i];
-
-		if (source->workers != NULL &&
-			account_cache_find(
-				a->said, i, r->address, now_ms, source->stale_ms, &r->account)) {
-			r->source = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A source that waits has answered. */
-static bool
-take_found(struct authenticator *a, uint64_t now_ms, struct login_request *r)
-{
-	int error = r->error;
-
-	r->error = 0;
-	r->must_find = false;
-	if (error == -ENOENT) {
-		account_cache_drop(a->said, r->source, r->address);
-		r->source++;
-		return look_up(a, now_ms, r);
-	}
-	if (error == 0)
-		account_cache_put(a->said, r->source, r->address, now_ms, &r->account);
-	else if (remembers_account(a, now_ms, r))
-		error = 0;
-	return arrive(a, now_ms, r, error);
-}
-
+/* False: it has to be waited for. */
 static bool
 find_account(struct authenticator *a, struct span name, uint64_t now_ms, struct login_request *r)
 {
-	r->source = 0;
-	if (address_canonical(name, &a->policy->rules, r->address) != 0) {
-		r->address[0] = '\0';
+	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+
+	r->search.address[0] = '\0';
+	if (address_canonical(name, &a->policy->rules, address) != 0)
 		return arrive(a, now_ms, r, -ENOENT);
-	}
-	return look_up(a, now_ms, r);
+	r->must_find = !search_begin(a, address, SEARCH_FOR_LOGIN, now_ms, &r->account, &r->search);
+	return !r->must_find && arrive(a, now_ms, r, r->search.error);
 }
 
 static bool
@@ -181,7 +119,7 @@ secret_of(const struct login_request *r)
 static bool
 remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
 {
-	r->has_proof = login_cache_prove(a->good_logins, span_of_string(r->address), secret_of(r),
+	r->has_proof = login_cache_prove(a->good_logins, span_of_string(r->search.address), secret_of(r),
 			       span_of_string(r->account.password_hash), &r->proof) == 0;
 	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
 }
@@ -215,6 +153,18 @@ fits_app_password(struct authenticator *a, struct login_request *r)
 		       try_app_password, &search) == 1;
 }
 
+/* Who proves the secret: the source that knows the account, if it wants to; NULL: its hash. */
+static struct source *
+prover(const struct login_request *r)
+{
+	struct source *source;
+
+	if (r->search.source >= r->policy->source_count || r->question.kind != LOGIN_PASSWORD)
+		return NULL;
+	source = r->policy->sources[r->search.source];
+	return source->workers != NULL && source->ops->prove != NULL ? source : NULL;
+}
+
 static bool
 begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
@@ -227,6 +177,8 @@ begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r
 	}
 	memcpy(r->secret, secret.at, secret.length);
 	r->secret_octets = (uint32_t)secret.length;
+	if (r->is_known && r->account.password_hash[0] == '\0' && prover(r) == NULL)
+		pretend(r, "no_password");
 	if (r->is_known && r->account.has_app_passwords && fits_app_password(a, r))
 		return conclude(a, now_ms, r);
 	is_remembered = remembers(a, r, now_ms); /* asked for unknown names too: it takes time */
@@ -367,7 +319,7 @@ may_come_from(const struct account *account, const struct login_peer *peer)
 	return network_text_holds(account->networks, &address);
 }
 
-/* The sources have said what they know of r->address. */
+/* The sources have said what they know. */
 static bool
 arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int error)
 {
@@ -405,18 +357,6 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 	return find_account(a, question->name, now_ms, r);
 }
 
-/* Who proves the secret: the source that knows the account, if it wants to; NULL: its hash. */
-static struct source *
-prover(const struct login_request *r)
-{
-	struct source *source;
-
-	if (r->source >= r->policy->source_count || r->question.kind != LOGIN_PASSWORD)
-		return NULL;
-	source = r->policy->sources[r->source];
-	return source->workers != NULL && source->ops->prove != NULL ? source : NULL;
-}
-
 /* A good password and an old hash: make a new one, by the way.  It is no matter if that fails, the next
  * login will try again. */
 static void
@@ -426,7 +366,7 @@ better_hash(const struct login_request *r)
 	char hash[ACCOUNT_HASH_OCTETS_MAX + 1];
 
 	if (policy->accounts == NULL || !r->is_known ||
-		policy->sources[r->source]->workers != NULL ||
+		policy->sources[r->search.source]->workers != NULL ||
 		strcmp(password_scheme_name(r->account.password_hash), policy->scheme) == 0)
 		return;
 	if (password_make(policy->scheme, secret_of(r), hash) == 0)
@@ -449,22 +389,21 @@ authenticate_workers(const struct login_request *r)
 	const struct source *source = prover(r);
 
 	if (r->must_find)
-		return r->policy->sources[r->source]->workers;
+		return search_workers(&r->search);
 	return source != NULL ? source->workers : r->policy->hashers;
 }
 
 void
 authenticate_work(struct login_request *r)
 {
-	struct source *source = r->must_find ? r->policy->sources[r->source] : prover(r);
+	struct source *source = prover(r);
 
-	if (r->policy->queue_limit_ms != 0 &&
-		clock_monotonic_ms() - r->asked_ms > r->policy->queue_limit_ms)
+	if (r->must_find)
+		search_work(&r->search);
+	else if (search_is_too_late(r->policy, r->asked_ms))
 		r->error = -ETIMEDOUT;
-	else if (r->must_find)
-		r->error = source->ops->find(source, span_of_string(r->address), &r->account);
 	else if (source != NULL)
-		r->error = source->ops->prove(source, &r->account, secret_of(r), &r->is_right);
+		r->error = source_prove(source, &r->account, secret_of(r), &r->is_right);
 	else if (r->question.kind == LOGIN_KEYS)
 		prove_keys(r);
 	else
@@ -474,8 +413,10 @@ authenticate_work(struct login_request *r)
 bool
 authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
-	if (r->must_find)
-		return take_found(a, now_ms, r);
+	if (r->must_find) {
+		r->must_find = !search_go_on(a, now_ms, &r->search);
+		return !r->must_find && arrive(a, now_ms, r, r->search.error);
+	}
 	if (r->error != 0)
 		return answer_unavailable(r, r->error);
 	if (r->question.kind == LOGIN_KEYS)

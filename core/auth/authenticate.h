@@ -18,12 +18,12 @@
 #include "core/auth/login.h"
 #include "core/auth/login_cache.h"
 #include "core/auth/password.h"
-#include "core/auth/source.h"
+#include "core/auth/search.h"
 
 /* What all shards have in common. */
 struct login_policy {
 	struct address_rules rules;
-	struct source *const *sources; /* in the order in which they are asked */
+	struct source **sources; /* in the order in which they are asked */
 	unsigned source_count;
 	struct offload *hashers;   /* workers for password hashes */
 	struct accounts *accounts; /* where better hashes are written; NULL: nowhere */
@@ -40,6 +40,7 @@ struct authenticator {
 	struct accounts_reader *accounts; /* of the source that does not wait; NULL: none */
 	struct account_cache *said;       /* what the others said; NULL: there are none */
 	struct login_cache *good_logins;
+	struct search_counts looked_up[SOURCES_MAX]; /* in the order of the sources */
 };
 
 struct login_request {
@@ -58,8 +59,7 @@ struct login_request {
 	bool is_right;
 	bool finds_other; /* the name is proven; the account is looked up that it acts for */
 	bool must_find;   /* what work() is to do: a look-up; else a proof */
-	unsigned source;  /* which is asked, or has answered */
-	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* that is looked up; "": no possible one */
+	struct account_search search; /* its address is "": no possible one */
 	const struct login_policy *policy;
 	uint64_t asked_ms;
 	int error; /* of an answer that could not be found out */

@@ -73,9 +73,17 @@ set_up(void **state)
 	struct offload *second_workers = (struct offload *)(void *)&w.second;
 
 	w = (struct world){
-		.first = { { &finds, "first", first_workers, 1000, 60000 }, "alice@example.org",
-			"{PLAIN}secret", true, 0, 0, 0 },
-		.second = { { &finds_and_proves, "second", second_workers, 1000, 60000 },
+		.first = { { .ops = &finds,
+				   .name = "first",
+				   .workers = first_workers,
+				   .fresh_ms = 1000,
+				   .stale_ms = 60000 },
+			"alice@example.org", "{PLAIN}secret", true, 0, 0, 0 },
+		.second = { { .ops = &finds_and_proves,
+				    .name = "second",
+				    .workers = second_workers,
+				    .fresh_ms = 1000,
+				    .stale_ms = 60000 },
 			"bob@example.org", "", true, 0, 0, 0 },
 		.now_ms = 1000000,
 		.masters = { "alice@example.org" },

@@ -573,10 +573,55 @@ the_example_is_right(void **state)
 	settings_free(s);
 }
 
+static void
+sources(void **state)
+{
+	static const char file[] =
+		LISTEN "sources = {\"lmdb\", \"sql\"}\n"
+		       "source sql {\n\tkind = pgsql\n\tconnection = \"host=/run/pg dbname=mail\"\n"
+		       "\tquery = \"SELECT password FROM \\\"users\\\"\n WHERE address = $1\"\n}\n";
+	struct settings *s = load_good(file);
+	FILE *again = fopen(path, "w");
+
+	(void)state;
+	assert_int_equal(s->sources.count, 2);
+	assert_int_equal(s->source_section_count, 1);
+	assert_string_equal(s->source_sections[0].name, "sql");
+	assert_int_equal(s->source_sections[0].workers, 4);
+	assert_string_equal(
+		s->source_sections[0].query, "SELECT password FROM \"users\"\n WHERE address = $1");
+	settings_print(s, again);
+	fclose(again);
+	settings_free(s);
+	assert_true(settings_load(path, stderr, &s));
+	assert_string_equal(
+		s->source_sections[0].query, "SELECT password FROM \"users\"\n WHERE address = $1");
+	settings_free(s);
+}
+
+static void
+mistakes_in_sources(void **state)
+{
+	(void)state;
+	expect_mistakes(LISTEN "sources = {\"sql\"}\n",
+		"%: sources names \"sql\"; needed: source sql { kind = ... }\n");
+	expect_mistakes(LISTEN "source sql { query = \"SELECT 1\" }\n",
+		"%:2: source sql has no kind; allowed: pgsql\n");
+	expect_mistakes(LISTEN "source sql { kind = pgsql\n query = \"SELECT 1\" }\n",
+		"%: source sql: it is never asked; needed: sources = {\"lmdb\", \"ITS NAME\"}\n");
+	expect_mistakes(LISTEN "sources = {\"sql\"}\nsource sql { kind = pgsql }\n",
+		"%: source sql: needed: query = \"SELECT ...\"\n");
+	expect_mistakes(LISTEN "source sql {\n kind = pgsql\n connection = \"nonsense=1\"\n}\n",
+		"%:4: connection = \"nonsense=1\": invalid connection option \"nonsense\"; allowed: 0 "
+		"to 1000 octets\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sources),
+		cmocka_unit_test(mistakes_in_sources),
 		cmocka_unit_test(a_listener_is_a_whole_file),
 		cmocka_unit_test(values_are_taken),
 		cmocka_unit_test(lists_of_texts_keep_their_order),

@@ -1,0 +1,255 @@
+"""Accounts in a real PostgreSQL: what they may say, what happens when it is gone."""
+import os
+import threading
+import time
+import unittest
+
+import databases
+import harness
+
+AUTH = b"-ERR [AUTH]"
+TEMPORARY = b"-ERR [SYS/TEMP]"
+NAMES = ("o'brien", 'quo"te', "per%cent", "star*", "par(en)", "back\\slash", "semi;--", "nul&and|or", "ünï",
+         "$1", "{}", "a=b,c", "sharp#", "under_score")
+SECRETS = ("'; drop table users; --", 'a"b\\c', "*)(uid=*", "%u%s%n", "pässword", " space ", "$1")
+
+
+def session(site, name, secret):
+    """The answer to a login."""
+    with site.pop() as pop:
+        pop.line()
+        pop.command("USER " + name)
+        return pop.command("PASS " + secret)
+
+
+class Load(threading.Thread):
+    """Logins one after the other until told to stop; what was heard, and when."""
+
+    def __init__(self, site, names, secret):
+        super().__init__()
+        self.site, self.names, self.secret = site, names, secret
+        self.heard, self.ends, self.slowest = [], False, 0.0
+
+    def run(self):
+        while not self.ends:
+            for name in self.names:
+                started = time.monotonic()
+                self.heard.append(session(self.site, name, self.secret)[:12])
+                self.slowest = max(self.slowest, time.monotonic() - started)
+
+    def stop(self):
+        self.ends = True
+        self.join()
+        return self.heard
+
+
+class FromDatabase(harness.Case):
+    """What holds for each kind of server; `server` and section() are the kind's."""
+
+    def site_of(self, *more, stale="3600", cache="1", workers="2", limit="500", users=(), **settings):
+        site = self.site(users=(*users, "spool"), start=False, shards="1", **settings)
+        site.settings["sources"] = "{%s}" % ", ".join('"%s"' % s for s in (*more, "there"))
+        site.write_config()
+        section = {"workers": workers, "time_limit_ms": limit, "cache_s": cache,
+                   "cache_stale_s": stale, **self.section()}
+        with open(site.config, "a") as f:
+            f.write("source there {\n%s}\n" % "".join("\t%s = %s\n" % i for i in section.items()))
+        return site.start()
+
+    def assert_answer(self, site, name, secret, expected):
+        said = session(site, name, secret)
+        self.assertTrue(said.startswith(expected), (name, secret, said))
+
+    def wait_for(self, site, event, seconds=20):
+        deadline = time.monotonic() + seconds
+        while event not in site.log():
+            self.assertLess(time.monotonic(), deadline, event + "\n" + site.log())
+            time.sleep(0.05)
+
+    def check_down_and_up(self, take_away, bring_back):
+        """One who was in before goes on; nobody hears [AUTH] for a secret that is right."""
+        site = self.site_of()
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        known = Load(site, ["alice"], "secret")
+        others = Load(site, ["bob", "nobody"], "secret")
+        known.start(), others.start()
+        time.sleep(0.5)
+        take_away()
+        self.wait_for(site, "event=source_down")
+        time.sleep(2)
+        in_the_dark = len(others.heard)
+        time.sleep(1)
+        dark = others.heard[in_the_dark:]
+        bring_back()
+        self.wait_for(site, "event=source_up")
+        time.sleep(1.5)
+        bob = others.stop()[::2]
+        self.assertEqual(set(known.stop()), {b"+OK 0 messag"})
+        self.assertTrue(all(h.startswith((b"+OK", b"-ERR [SYS/TE")) for h in bob), set(bob))
+        self.assertIn(b"-ERR [SYS/TE", dark)
+        self.assertNotIn(b"-ERR [AUTH] ", dark)
+        self.assert_answer(site, "bob", "secret", b"+OK")
+        self.assert_answer(site, "nobody", "secret", AUTH)
+        return site
+
+
+class PostgreSQL(FromDatabase):
+    QUERY = ("SELECT password, disabled, read_only, no_delete, quota_octets, quota_messages, networks, "
+             "maildrop, backend FROM users WHERE local = $2 AND domain = $3 AND address = $1")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = databases.Postgres().start()
+        cls.addClassCleanup(cls.server.remove)
+        cls.server.run("CREATE TABLE users (address text primary key, local text, domain varchar(200), "
+                       "password text, disabled boolean, read_only boolean, no_delete int, "
+                       "quota_octets bigint, quota_messages int, networks text, maildrop text, "
+                       "backend text);")
+        for name in ("alice", "bob", *NAMES):
+            cls.add(name, "{PLAIN}secret")
+
+    @classmethod
+    def add(cls, name, password, **more):
+        def quoted(text):
+            return "'%s'" % str(text).replace("'", "''")
+        fields = {"address": name + "@example.org", "local": name, "domain": "example.org",
+                  "password": password, **more}
+        cls.server.run("DELETE FROM users WHERE address = %s;" % quoted(fields["address"])
+                       + "INSERT INTO users (%s) VALUES (%s);"
+                       % (", ".join(fields), ", ".join(map(quoted, fields.values()))))
+
+    def section(self):
+        return {"kind": "pgsql", "connection": '"%s"' % self.server.connection,
+                "query": '"%s"' % self.QUERY}
+
+    def test_logins(self):
+        site = self.site_of(workers="1")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assert_answer(site, "Alice@EXAMPLE.org", "secret", b"+OK")
+        for name, secret in (("alice", "wrong"), ("nobody", "secret"), ("alice@other.org", "secret"),
+                             ("alice", "{PLAIN}secret"), ("..", "secret"), ("a/b", "x")):
+            self.assert_answer(site, name, secret, AUTH)
+        self.assertNotIn("source_down", site.log())
+
+    def test_metacharacters(self):
+        site = self.site_of(failed_logins="100")
+        for name in NAMES:
+            self.assert_answer(site, name, "secret", b"+OK")
+        for n, secret in enumerate(SECRETS):
+            self.add("s%d" % n, "{PLAIN}" + secret)
+            self.assert_answer(site, "s%d" % n, secret, b"+OK")
+        for name in ("' OR '1'='1", "alice'--", "alice' OR 'a'='a", "x'; DROP TABLE users; --", "%", "_lice",
+                     "alice\\", "$2", "a" * 64, "a" * 255):
+            self.assert_answer(site, name, "secret", AUTH)
+        self.assertEqual(self.server.run("SELECT count(*) > 10 FROM users;").split()[2], "t")
+        self.assertNotIn("source_down", site.log())
+
+    def test_fields(self):
+        self.add("disabled", "{PLAIN}secret", disabled="t")
+        self.add("frozen", "{PLAIN}secret", read_only="t")
+        self.add("keeper", "{PLAIN}secret", no_delete="1")
+        self.add("elsewhere", "{PLAIN}secret", networks="10.0.0.0/8 192.0.2.1")
+        self.add("here", "{PLAIN}secret", networks="10.0.0.0/8 127.0.0.1")
+        self.add("sales", "{PLAIN}secret", maildrop="alice@example.org")
+        self.add("crypt", "{SHA512-CRYPT}$6$saltsalt$" + "A" * 86)
+        self.server.run("INSERT INTO users (address, local, domain) VALUES "
+                        "('nopass@example.org', 'nopass', 'example.org');")
+        site = self.site_of()
+        site.deliver([b"Subject: for sales\n\nText\n"], "alice")
+        for name, answer in (("disabled", AUTH), ("elsewhere", AUTH), ("here", b"+OK"), ("crypt", AUTH),
+                             ("nopass", AUTH), ("sales", b"+OK 1 message")):
+            self.assert_answer(site, name, "secret", answer)
+        for name in ("frozen", "keeper"):
+            site.deliver([b"Subject: keep\n\nText\n"], name)
+            with site.pop() as pop:
+                pop.login(name)
+                self.assertTrue(pop.command("DELE 1").startswith(b"-ERR"))
+
+    def test_an_entry_that_makes_no_sense(self):
+        self.add("odd", "{PLAIN}secret", networks="10.0.0.0/99")
+        self.add("strange", "{NO-SUCH-SCHEME}secret")
+        site = self.site_of(workers="1")
+        for _ in range(3):
+            self.assert_answer(site, "odd", "secret", TEMPORARY)
+            self.assert_answer(site, "strange", "secret", TEMPORARY)
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assertIn('event=account_damaged level=error source="there" address="odd@example.org"',
+                      site.log())
+        self.assertNotIn("source_down", site.log())
+
+    def test_order_of_sources(self):
+        site = self.site_of("lmdb", users=("alice", "local"))
+        self.add("local", "{PLAIN}other")
+        self.assert_answer(site, "local", "secret", b"+OK")
+        self.assert_answer(site, "local", "other", AUTH)
+        self.assert_answer(site, "bob", "secret", b"+OK")
+        self.assert_answer(site, "nobody", "secret", AUTH)
+
+    def test_a_change_counts_after_cache_s(self):
+        self.add("changes", "{PLAIN}old")
+        site = self.site_of(cache="1")
+        self.assert_answer(site, "changes", "old", b"+OK")
+        self.add("changes", "{PLAIN}new")
+        time.sleep(1.2)
+        self.assert_answer(site, "changes", "old", AUTH)
+        self.assert_answer(site, "changes", "new", b"+OK")
+        self.server.run("DELETE FROM users WHERE local = 'changes';")
+        time.sleep(1.2)
+        self.assert_answer(site, "changes", "new", AUTH)
+
+    def test_killed_and_restarted(self):
+        site = self.check_down_and_up(self.server.kill, self.server.start)
+        self.assertRegex(site.log(), r'event=source_down level=error source="there" error="[^"]+" said="[^"]+')
+
+    def test_frozen(self):
+        started = time.monotonic()
+        site = self.check_down_and_up(self.server.freeze, self.server.thaw)
+        self.assertIn("timed out", site.log())
+        self.assertLess(time.monotonic() - started, 60)
+
+    def test_restarted_between_two_questions(self):
+        site = self.site_of(cache="0")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.server.kill()
+        self.server.start()
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assertNotIn("source_down", site.log())
+
+    def test_a_lock_in_the_database_is_a_time_limit(self):
+        site = self.site_of(workers="1", limit="300", cache="0", stale="0")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        locker = threading.Thread(target=self.server.run, args=(
+            "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT;",))
+        locker.start()
+        time.sleep(0.5)
+        started = time.monotonic()
+        self.assert_answer(site, "alice", "secret", TEMPORARY)
+        self.assertLess(time.monotonic() - started, 2)
+        locker.join()
+        time.sleep(2.1)
+        self.assert_answer(site, "alice", "secret", b"+OK")
+
+    def test_mistakes_are_told(self):
+        for query, said in (("SELECT nothing FROM users", "nothing"),
+                            ("SELECT password, local FROM users WHERE address = $1", "local"),
+                            ("DELETE FROM users WHERE false", "SELECT")):
+            self.QUERY = query
+            site = self.site_of(workers="1")
+            self.assert_answer(site, "alice", "secret", TEMPORARY)
+            self.wait_for(site, "event=source_down")
+            self.assertRegex(site.log(), 'source_down.*said="[^\n]*' + said)
+            site.stop()
+
+    def test_started_while_it_is_down(self):
+        self.server.kill()
+        site = self.site_of()
+        self.assert_answer(site, "alice", "secret", TEMPORARY)
+        self.server.start()
+        time.sleep(2.5)
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        metrics = site.ringpost("metrics", check=False)
+        self.assertNotIn(b"panic", metrics.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
