@@ -95,14 +95,15 @@ section_of(const struct settings *settings, const char *name)
 }
 
 static int
-add_source(const struct settings *settings, const char *name, struct login_policy *policy)
+make_source(const struct settings *settings, const char *name, const struct address_rules *rules,
+	struct source **source_out)
 {
 	const struct settings_source *section = section_of(settings, name);
 	struct source *source = &lmdb_source;
 	int error = 0;
 
 	if (section != NULL) {
-		error = open_source(section, &policy->rules, &source);
+		error = open_source(section, rules, &source);
 		if (error != 0)
 			return error;
 		error = offload_open(
@@ -112,7 +113,7 @@ add_source(const struct settings *settings, const char *name, struct login_polic
 			return error;
 		}
 	}
-	policy->sources[policy->source_count++] = source;
+	*source_out = source;
 	return 0;
 }
 
@@ -123,16 +124,20 @@ open_sources(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 	static char lmdb[] = "lmdb";
 	static char *defaults[] = { lmdb };
 	struct settings_texts names = settings->sources;
+	struct source **sources;
 	int error = 0;
 
 	if (names.count == 0)
 		names = (struct settings_texts){ defaults, 1 };
-	policy->sources = calloc(names.count, sizeof(struct source *));
-	if (policy->sources == NULL)
+	sources = calloc(names.count, sizeof(struct source *));
+	if (sources == NULL)
 		return -ENOMEM;
+	policy->sources = sources;
 	for (unsigned i = 0; i < names.count && error == 0; i++) {
-		error = add_source(settings, names.at[i], policy);
-		if (error != 0)
+		error = make_source(settings, names.at[i], &policy->rules, &sources[i]);
+		if (error == 0)
+			policy->source_count++;
+		else
 			snprintf(why, SERVER_AUTH_WHY_OCTETS, "cannot prepare source %.64s",
 				names.at[i]);
 	}
@@ -185,7 +190,7 @@ server_auth_close(struct login_policy *policy)
 		return;
 	for (unsigned i = 0; i < policy->source_count; i++)
 		close_source(policy->sources[i]);
-	free(policy->sources);
+	free((void *)policy->sources);
 	free(policy->masters);
 	free(policy);
 }

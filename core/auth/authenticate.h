@@ -23,7 +23,7 @@
 /* What all shards have in common. */
 struct login_policy {
 	struct address_rules rules;
-	struct source **sources; /* in the order in which they are asked */
+	struct source *const *sources; /* in the order in which they are asked */
 	unsigned source_count;
 	struct offload *hashers;   /* workers for password hashes */
 	struct accounts *accounts; /* where better hashes are written; NULL: nowhere */
