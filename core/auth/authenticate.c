@@ -119,8 +119,9 @@ secret_of(const struct login_request *r)
 static bool
 remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
 {
-	r->has_proof = login_cache_prove(a->good_logins, span_of_string(r->search.address), secret_of(r),
-			       span_of_string(r->account.password_hash), &r->proof) == 0;
+	r->has_proof =
+		login_cache_prove(a->good_logins, span_of_string(r->search.address), secret_of(r),
+			span_of_string(r->account.password_hash), &r->proof) == 0;
 	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
 }
 
@@ -168,15 +169,10 @@ prover(const struct login_request *r)
 static bool
 begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
-	struct span secret = r->question.secret;
 	bool is_remembered;
 
-	if (secret.length > PASSWORD_SECRET_OCTETS_MAX) {
+	if (r->is_too_long)
 		pretend(r, "wrong_password");
-		secret.length = PASSWORD_SECRET_OCTETS_MAX;
-	}
-	memcpy(r->secret, secret.at, secret.length);
-	r->secret_octets = (uint32_t)secret.length;
 	if (r->is_known && r->account.password_hash[0] == '\0' && prover(r) == NULL)
 		pretend(r, "no_password");
 	if (r->is_known && r->account.has_app_passwords && fits_app_password(a, r))
@@ -339,6 +335,24 @@ arrive(struct authenticator *a, uint64_t now_ms, struct login_request *r, int er
 	return begin_kind(a, now_ms, r);
 }
 
+/* What the client has just sent lies in a buffer that others write to while a source is asked. */
+static void
+keep_secret(struct login_request *r)
+{
+	struct span secret = r->question.secret;
+
+	r->secret_octets = 0;
+	r->is_too_long = false;
+	if (r->question.kind != LOGIN_PASSWORD && r->question.kind != LOGIN_APOP)
+		return;
+	r->is_too_long = secret.length > PASSWORD_SECRET_OCTETS_MAX;
+	if (r->is_too_long)
+		secret.length = PASSWORD_SECRET_OCTETS_MAX;
+	memcpy(r->secret, secret.at, secret.length);
+	r->secret_octets = (uint32_t)secret.length;
+	r->question.secret = secret_of(r);
+}
+
 bool
 authenticate_begin(struct authenticator *a, const struct login_question *question, uint64_t now_ms,
 	struct login_request *r)
@@ -354,6 +368,7 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 	r->may_not_delete = false;
 	r->app_password[0] = '\0';
 	r->must_find = false;
+	keep_secret(r);
 	return find_account(a, question->name, now_ms, r);
 }
 

@@ -44,7 +44,7 @@ struct authenticator {
 };
 
 struct login_request {
-	struct login_question question; /* its spans are valid up to the answer */
+	struct login_question question;
 	struct login_answer answer;
 	struct account account; /* who proves; of a good answer: whose maildrop it is */
 	const char *why;        /* of a bad answer, for the log */
@@ -55,6 +55,7 @@ struct login_request {
 	struct scram_keys keys;
 	struct login_proof proof; /* stands for the secret in the cache */
 	bool has_proof;
+	bool is_too_long; /* the secret, for a password */
 	bool is_known;
 	bool is_right;
 	bool finds_other; /* the name is proven; the account is looked up that it acts for */
@@ -65,7 +66,9 @@ struct login_request {
 	int error; /* of an answer that could not be found out */
 };
 
-/* True: r->answer stands.  False: work() on one of authenticate_workers(), then go_on(). */
+/* Name, acts_for, stamp and a token are valid up to the answer; a password or APOP's digest, which may
+ * lie in the line, only for this call.
+ * True: r->answer stands.  False: work() on one of authenticate_workers(), then go_on(). */
 bool authenticate_begin(struct authenticator *a, const struct login_question *question,
 	uint64_t now_ms, struct login_request *r);
 struct offload *authenticate_workers(const struct login_request *r);

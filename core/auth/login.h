@@ -25,7 +25,7 @@ struct login_peer {
 	uint8_t address[16];
 };
 
-/* Spans are borrowed until the answer. */
+/* Spans are borrowed until the answer (a password: authenticate.h). */
 struct login_question {
 	enum login_kind kind;
 	const char *mechanism; /* for the log: "USER", "PLAIN", ... */
