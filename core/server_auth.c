@@ -3,6 +3,8 @@
  */
 #include "core/server_auth.h"
 
+#include "core/auth/source_ldap.h"
+#include "core/auth/source_pam.h"
 #include "core/auth/source_pgsql.h"
 #include "io/base/must.h"
 
@@ -64,13 +66,36 @@ open_source(const struct settings_source *from, const struct address_rules *rule
 		.stale_ms = (uint64_t)from->cache_stale_s * 1000,
 	};
 	const struct source_pgsql_options pgsql = { common, from->connection, from->query, rules };
+	const struct source_ldap_options ldap = {
+		.common = common,
+		.uri = from->uri,
+		.starttls = from->starttls,
+		.ca_file = from->ca_file,
+		.bind_dn = from->bind_dn,
+		.password_file = from->bind_password_file,
+		.base = from->base,
+		.scope = (enum source_ldap_scope)from->scope,
+		.filter = from->filter,
+		.attributes = from->attributes.at,
+		.attribute_count = from->attributes.count,
+		.prove = (enum source_ldap_prove)from->prove,
+		.rules = rules,
+	};
+	const struct source_pam_options pam = {
+		.common = common,
+		.service = from->service,
+		.directory = from->service_directory,
+		.user = from->user_name,
+		.names = (enum source_pam_names)from->names,
+	};
 
 	switch (from->kind) {
 	case SOURCE_PGSQL:
 		return source_pgsql_open(&pgsql, source_out);
 	case SOURCE_LDAP:
+		return source_ldap_open(&ldap, source_out);
 	case SOURCE_PAM:
-		break;
+		return source_pam_open(&pam, source_out);
 	}
 	must(!"a kind of source that cannot be opened");
 	return -ENOTSUP;

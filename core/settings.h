@@ -101,6 +101,22 @@ struct settings_source {
 	/* pgsql */
 	const char *connection;
 	const char *query;
+	/* ldap */
+	const char *uri;
+	bool starttls;
+	const char *ca_file;
+	const char *bind_dn;
+	const char *bind_password_file;
+	const char *base;
+	unsigned scope; /* enum source_ldap_scope */
+	const char *filter;
+	struct settings_texts attributes;
+	unsigned prove; /* enum source_ldap_prove */
+	/* pam */
+	const char *service;
+	const char *service_directory;
+	const char *user_name; /* a template: what PAM calls the account */
+	unsigned names;        /* enum source_pam_names */
 };
 
 struct settings {

@@ -6,7 +6,10 @@
 #include "core/settings_table.h"
 
 #include "core/auth/sasl.h"
+#include "core/auth/source_ldap.h"
+#include "core/auth/source_pam.h"
 #include "core/auth/source_pgsql.h"
+#include "core/auth/template.h"
 #include "core/network.h"
 #include "io/base/must.h"
 #include "io/tls.h"
@@ -62,6 +65,24 @@ static const char *const scheme_words[] = { "yescrypt", "scram-sha-256", "sha512
 
 static const char *const source_words[] = {
 	[SOURCE_PGSQL] = "pgsql",
+	[SOURCE_LDAP] = "ldap",
+	[SOURCE_PAM] = "pam",
+	NULL,
+};
+static const char *const scope_words[] = {
+	[SOURCE_LDAP_SUBTREE] = "subtree",
+	[SOURCE_LDAP_ONE] = "one",
+	[SOURCE_LDAP_BASE] = "base",
+	NULL,
+};
+static const char *const prove_words[] = {
+	[SOURCE_LDAP_BY_BIND] = "bind",
+	[SOURCE_LDAP_BY_HASH] = "hash",
+	NULL,
+};
+static const char *const names_words[] = {
+	[SOURCE_PAM_USERS] = "users",
+	[SOURCE_PAM_ANY] = "any",
 	NULL,
 };
 
@@ -461,7 +482,7 @@ const struct setting domain_rows[] = {
 
 const struct setting source_rows[] = {
 	{ .name = SOURCE_FIELD(kind), .kind = SETTING_CHOICE, .words = source_words,
-	  .explanation = "`pgsql`: a PostgreSQL database." },
+	  .explanation = "`pgsql`: a PostgreSQL database. `ldap`: a directory. `pam`: PAM proves passwords." },
 	{ .name = SOURCE_FIELD(workers), .kind = SETTING_NUMBER, .fallback = "4", .min = 1,
 	  .max = SOURCE_CONNECTIONS_MAX,
 	  .explanation = "Threads that ask this source, each with a connection of its own; questions beyond "
@@ -491,6 +512,46 @@ const struct setting source_rows[] = {
 			 "with columns named `password` (a hash as `ringpost user import` takes it), `disabled`, "
 			 "`read_only`, `no_delete`, `quota_octets`, `quota_messages`, `networks`, `maildrop`, "
 			 "`backend`; what is left out or NULL is nothing special." },
+	{ SOURCE_TEXT(uri, "", 1000), .fault = source_ldap_fault_of_uri,
+	  .explanation = "`ldap`: the servers, `\"ldaps://a.example.org ldaps://b.example.org\"`; the first that can "
+			 "be reached is asked." },
+	{ .name = SOURCE_FIELD(starttls), .kind = SETTING_YES_NO, .fallback = "no",
+	  .explanation = "`ldap`: speak TLS over `ldap://` before anything else (RFC 4511, section 4.14). The "
+			 "server's certificate must be right, here and with `ldaps://`." },
+	{ SOURCE_TEXT(ca_file, "", 4095), .fault = fault_of_text,
+	  .explanation = "`ldap`: file with the authorities that may have issued that certificate. Empty: those of "
+			 "`ldap.conf`(5)." },
+	{ SOURCE_TEXT(bind_dn, "", 1000), .fault = fault_of_text,
+	  .explanation = "`ldap`: who searches. Empty: anybody may." },
+	{ SOURCE_TEXT(bind_password_file, "", 4095), .fault = fault_of_text,
+	  .explanation = "`ldap`: file whose first line is the password of `bind_dn`. The `user` must be able to "
+			 "read it." },
+	{ SOURCE_TEXT(base, "", 1000), .fault = fault_of_text,
+	  .explanation = "`ldap`: where the search begins, `\"ou=people,dc=example,dc=org\"`." },
+	{ .name = SOURCE_FIELD(scope), .kind = SETTING_CHOICE, .fallback = "subtree", .words = scope_words,
+	  .explanation = "`ldap`: how far it goes." },
+	{ SOURCE_TEXT(filter, "(mail=%u)", 2000), .fault = template_fault,
+	  .explanation = "`ldap`: the filter that fits an account's entry and no other. `%u` is the address, `%n` "
+			 "the local part, `%d` the domain, each escaped (RFC 4515); `%%` is a percent sign." },
+	{ .name = SOURCE_FIELD(attributes), .kind = SETTING_TEXTS, .fallback = "", .min = 3, .max = 200,
+	  .fault = source_ldap_fault_of_attribute,
+	  .explanation = "`ldap`: what is in which attribute, `{\"password=userPassword\", "
+			 "\"quota_octets=mailQuota\"}`; the names on the left are those of the columns of `query`." },
+	{ .name = SOURCE_FIELD(prove), .kind = SETTING_CHOICE, .fallback = "bind", .words = prove_words,
+	  .explanation = "`ldap`: how a password is proven: by a `bind` as the entry, or by the `hash` that "
+			 "`attributes` calls `password`. What a bind has proven is remembered for `cache_s`." },
+	{ SOURCE_TEXT(service, "ringpost", 64), .fault = fault_of_text,
+	  .explanation = "`pam`: the service, a file in `/etc/pam.d`. Its modules run as `user`, without "
+			 "privileges to gain (`pam_unix` cannot read `/etc/shadow`); no session is opened. A "
+			 "module may hang and cannot be stopped: `time_limit_ms` does not hold for it, only "
+			 "`auth_queue_deadline_s` for those who wait behind it." },
+	{ SOURCE_TEXT(service_directory, "", 4095), .fault = fault_of_text,
+	  .explanation = "`pam`: where that file lies, if not in the system's place." },
+	{ SOURCE_TEXT(user_name, "%n", 200), .fault = template_fault,
+	  .explanation = "`pam`: what PAM calls the account; written like `filter`, without escapes." },
+	{ .name = SOURCE_FIELD(names), .kind = SETTING_CHOICE, .fallback = "users", .words = names_words,
+	  .explanation = "`pam`: which names are accounts: the system's `users` (getpwnam), or `any`. With "
+			 "`any` this source is not asked who gets mail." },
 };
 /* clang-format on */
 const size_t source_row_count = array_count(source_rows);
@@ -523,6 +584,15 @@ is_asked(const struct settings *s, const char *name)
 	return false;
 }
 
+static bool
+maps_password(const struct settings_source *source)
+{
+	for (unsigned i = 0; i < source->attributes.count; i++)
+		if (strncmp(source->attributes.at[i], "password=", 9) == 0)
+			return true;
+	return false;
+}
+
 /* Each kind needs something. */
 static const char *
 fault_of_section(const struct settings_source *source)
@@ -531,8 +601,15 @@ fault_of_section(const struct settings_source *source)
 	case SOURCE_PGSQL:
 		return source->query[0] == '\0' ? "needed: query = \"SELECT ...\"" : NULL;
 	case SOURCE_LDAP:
+		if (source->uri[0] == '\0')
+			return "needed: uri = \"ldaps://...\"";
+		if (source->starttls && strncmp(source->uri, "ldap://", 7) != 0)
+			return "starttls needs ldap://; ldaps:// has TLS already";
+		return source->prove == SOURCE_LDAP_BY_HASH && !maps_password(source)
+			? "needed: attributes = {\"password=userPassword\"}, or prove = bind"
+			: NULL;
 	case SOURCE_PAM:
-		break;
+		return source->service[0] == '\0' ? "needed: service = \"ringpost\"" : NULL;
 	}
 	return NULL;
 }

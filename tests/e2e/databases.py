@@ -3,6 +3,7 @@
 Each lives in a temporary directory, listens on loopback only, and runs as nobody where we are root
 (PostgreSQL refuses root).  stop(), kill() and freeze() do to it what operators and machines do.
 """
+import base64
 import glob
 import os
 import pwd
@@ -129,3 +130,86 @@ class Postgres(Server):
         if done.returncode != 0:
             raise AssertionError(done.stderr.decode())
         return done.stdout.decode()
+
+
+SLAPD = """
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {directory}/slapd.pid
+{tls}
+threads 4
+database mdb
+suffix "dc=example,dc=org"
+rootdn "cn=admin,dc=example,dc=org"
+rootpw admin-secret
+directory {directory}/db
+maxsize 268435456
+dbnosync
+index objectClass,uid eq
+access to attrs=userPassword by dn.exact="cn=ringpost,dc=example,dc=org" read by anonymous auth by * none
+access to * by dn.exact="cn=ringpost,dc=example,dc=org" read by * none
+"""
+
+
+class Slapd(Server):
+    BASE = "dc=example,dc=org"
+    SERVICE = "cn=ringpost," + BASE
+
+    def __init__(self, certificate=None, key=None):
+        """With `certificate` (PEM, which nobody can read): StartTLS, and ldaps on tls_port."""
+        harness.needs("slapd", "ldapadd")
+        self.directory = directory_of_nobody("ringpost-ldap-")
+        os.chmod(self.directory, 0o755)
+        self.port, self.tls_port = harness.free_port(), harness.free_port()
+        self.uri = "ldap://127.0.0.1:%d" % self.port
+        self.tls_uri = "ldaps://127.0.0.1:%d" % self.tls_port if certificate else ""
+        os.mkdir(os.path.join(self.directory, "db"))
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(os.path.join(self.directory, "db"), nobody.pw_uid, nobody.pw_gid)
+        tls = ("TLSCertificateFile %s\nTLSCertificateKeyFile %s" % (certificate, key)
+               if certificate else "")
+        self.config = os.path.join(self.directory, "slapd.conf")
+        with open(self.config, "w") as f:
+            f.write(SLAPD.format(directory=self.directory, tls=tls))
+        self.password_file = os.path.join(self.directory, "password")
+        with open(self.password_file, "w") as f:
+            f.write("service-secret\n")
+
+    def start(self):
+        uris = " ".join(u + "/" for u in (self.uri, self.tls_uri) if u)
+        self.launch(["slapd", "-d", "0", "-f", self.config, "-h", uris])
+        self.wait_until(lambda: subprocess.run(
+            ["ldapsearch", "-x", "-H", self.uri, "-b", "", "-s", "base"],
+            capture_output=True).returncode == 0, "slapd")
+        return self
+
+    def fill(self):
+        self.add("dn: %s\nobjectClass: dcObject\nobjectClass: organization\no: test\n" % self.BASE)
+        self.add("dn: ou=people,%s\nobjectClass: organizationalUnit\n" % self.BASE)
+        self.add("dn: %s\nobjectClass: person\nsn: service\nuserPassword: service-secret\n"
+                 % self.SERVICE)
+        return self
+
+    def tool(self, program, text):
+        done = subprocess.run([program, "-x", "-H", self.uri, "-D", "cn=admin," + self.BASE, "-w",
+                               "admin-secret"], input=text.encode(), capture_output=True)
+        if done.returncode != 0:
+            raise AssertionError("%s: %s\n%s" % (program, done.stderr.decode(), text[:500]))
+
+    def add(self, *entries):
+        self.tool("ldapadd", "\n".join(entries))
+
+    def person(self, name, *passwords, number=None, **more):
+        """An entry in LDIF; everything as base64, so that any octet may be in it."""
+        def line(attribute, value):
+            return "%s:: %s\n" % (attribute, base64.b64encode(value.encode()).decode())
+        uid = number if number is not None else "u%x" % (hash(name) & 0xffffffff)
+        return ("dn: uid=%s,ou=people,%s\nobjectClass: inetOrgPerson\n" % (uid, self.BASE)
+                + line("cn", name) + line("sn", "person") + line("uid", name)
+                + "".join(line("userPassword", p) for p in passwords)
+                + "".join(line(attribute, v) for attribute, values in more.items()
+                          for v in ([values] if isinstance(values, str) else values)))

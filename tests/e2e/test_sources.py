@@ -1,11 +1,23 @@
-"""Accounts in a real PostgreSQL: what they may say, what happens when it is gone."""
+"""Accounts in a real PostgreSQL and a real slapd, passwords that PAM proves: what they may say, what
+happens when they are gone."""
+import base64
+import hashlib
 import os
+import re
+import shutil
+import tempfile
 import threading
 import time
 import unittest
+import warnings
 
 import databases
 import harness
+import tls
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import crypt
 
 AUTH = b"-ERR [AUTH]"
 TEMPORARY = b"-ERR [SYS/TEMP]"
@@ -85,6 +97,7 @@ class FromDatabase(harness.Case):
         time.sleep(1.5)
         bob = others.stop()[::2]
         self.assertEqual(set(known.stop()), {b"+OK 0 messag"})
+        self.assertEqual(re.findall('event=login_failed.*name="(?:alice|bob).*', site.log()), [])
         self.assertTrue(all(h.startswith((b"+OK", b"-ERR [SYS/TE")) for h in bob), set(bob))
         self.assertIn(b"-ERR [SYS/TE", dark)
         self.assertNotIn(b"-ERR [AUTH] ", dark)
@@ -249,6 +262,202 @@ class PostgreSQL(FromDatabase):
         self.assert_answer(site, "alice", "secret", b"+OK")
         metrics = site.ringpost("metrics", check=False)
         self.assertNotIn(b"panic", metrics.stdout)
+
+
+class Directory(FromDatabase):
+    """OpenLDAP.  Attributes of inetOrgPerson stand for what a mail schema would have."""
+    ATTRIBUTES = ("disabled=employeeType", "read_only=roomNumber", "no_delete=carLicense",
+                  "quota_octets=employeeNumber", "networks=description", "maildrop=manager")
+
+    @classmethod
+    def setUpClass(cls):
+        certificate, key, _, cls.ca_file = tls.issued("slapd", alternatives="IP:127.0.0.1")
+        os.chmod(tls.directory(), 0o755)
+        os.chmod(key, 0o644)
+        cls.server = databases.Slapd(certificate, key).start().fill()
+        cls.addClassCleanup(cls.server.remove)
+        person = cls.server.person
+        cls.server.add(*(person(n, "secret") for n in ("alice", "bob")),
+                       *(person(n, "secret", number="n%d" % i) for i, n in enumerate(NAMES)),
+                       *(person("s%d" % i, s) for i, s in enumerate(SECRETS)))
+
+    def section(self, prove="bind", uri=None, **more):
+        attributes = (("password=userPassword",) if prove == "hash" else ()) + self.ATTRIBUTES
+        return {"kind": "ldap", "uri": '"%s"' % (uri or self.server.uri), "prove": prove,
+                "bind_dn": '"%s"' % self.server.SERVICE,
+                "bind_password_file": '"%s"' % self.server.password_file,
+                "base": '"ou=people,%s"' % self.server.BASE, "ca_file": '"%s"' % self.ca_file,
+                "filter": '"(uid=%n)"', "attributes": "{%s}" % ", ".join(
+                    '"%s"' % a for a in attributes), **more}
+
+    def test_logins_by_bind(self):
+        site = self.site_of(workers="1", failed_logins="100")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assert_answer(site, "bob", "secret", b"+OK")
+        for name, secret in (("alice", "wrong"), ("alice", ""), ("alice", " "), ("nobody", "secret"),
+                             ("bob", "wrong"), ("*", "secret"), ("al*", "secret"),
+                             ("alice)(uid=*", "secret"), ("alice\\2a", "secret"),
+                             ("x)(|(uid=alice", "secret")):
+            self.assert_answer(site, name, secret, b"-ERR")
+            self.assertNotIn("unavailable", site.log(), (name, secret))
+        self.assertNotIn("source_down", site.log())
+
+    def test_an_empty_password_is_no_anonymous_bind(self):
+        """By SASL PLAIN it could come with nothing behind the last NUL."""
+        site = self.site_of()
+        for response in (b"\0alice\0", b"\0alice\0\0", b"\0alice"):
+            with site.pop() as pop:
+                pop.line()
+                said = pop.command("AUTH PLAIN " + base64.b64encode(response).decode())
+                self.assertTrue(said.startswith(b"-ERR"), said)
+
+    def test_metacharacters(self):
+        site = self.site_of(failed_logins="100")
+        for name in NAMES:
+            self.assert_answer(site, name, "secret", b"+OK")
+        for n, secret in enumerate(SECRETS):
+            self.assert_answer(site, "s%d" % n, secret, b"+OK")
+
+    def test_by_hash(self):
+        person = self.server.person
+        self.server.add(person("hashed", "{SSHA}" + base64.b64encode(
+            hashlib.sha1(b"secretsalt").digest() + b"salt").decode(), number="h1"),
+            person("two", "{X-ODD}abc", "{CRYPT}" + crypt.crypt("secret", "$6$salt$"), number="h2"),
+            person("none", number="h3"))
+        self.section = lambda: Directory.section(self, prove="hash")
+        site = self.site_of()
+        for name, secret, answer in (("hashed", "secret", b"+OK"), ("hashed", "wrong", AUTH),
+                                     ("two", "secret", b"+OK"), ("two", "{X-ODD}abc", AUTH),
+                                     ("none", "secret", AUTH), ("nobody", "secret", AUTH)):
+            self.assert_answer(site, name, secret, answer)
+
+    def test_fields(self):
+        person = self.server.person
+        self.server.add(person("disabled", "secret", employeeType="TRUE", number="f1"),
+                        person("keeper", "secret", carLicense="TRUE", number="f2"),
+                        person("elsewhere", "secret", description=["10.0.0.0/8", "192.0.2.1"],
+                               number="f3"),
+                        person("here", "secret", description=["10.0.0.0/8", "127.0.0.0/8"],
+                               number="f4"),
+                        person("odd", "secret", description="somewhere", number="f5"),
+                        person("twice", "secret", number="f6"),
+                        person("twice", "secret", number="f7"))
+        site = self.site_of()
+        site.deliver([b"Subject: keep\n\nText\n"], "keeper")
+        for name, answer in (("disabled", AUTH), ("elsewhere", AUTH), ("here", b"+OK"),
+                             ("odd", TEMPORARY), ("twice", TEMPORARY)):
+            self.assert_answer(site, name, "secret", answer)
+        with site.pop() as pop:
+            pop.login("keeper")
+            self.assertTrue(pop.command("DELE 1").startswith(b"-ERR"))
+        self.assertNotIn("source_down", site.log())
+
+    def test_a_change_counts_after_cache_s(self):
+        self.server.add(self.server.person("changes", "old", number="c1"))
+        site = self.site_of(cache="1")
+        self.assert_answer(site, "changes", "old", b"+OK")
+        self.server.tool("ldapmodify", "dn: uid=c1,ou=people,%s\nchangetype: modify\nreplace: "
+                         "userPassword\nuserPassword: new\n" % self.server.BASE)
+        time.sleep(1.2)
+        self.assert_answer(site, "changes", "old", AUTH)
+        self.assert_answer(site, "changes", "new", b"+OK")
+
+    def test_tls(self):
+        for uri, more in ((self.server.tls_uri, {}), (self.server.uri, {"starttls": "yes"})):
+            self.section = lambda: Directory.section(self, uri=uri, **more)
+            site = self.site_of()
+            self.assert_answer(site, "alice", "secret", b"+OK")
+            self.assert_answer(site, "alice", "wrong", AUTH)
+            site.stop()
+            other = self.site_of  # a certificate of somebody else's
+            self.section = lambda: Directory.section(self, uri=uri, ca_file='""', **more)
+            site = other()
+            self.assert_answer(site, "alice", "secret", TEMPORARY)
+            site.stop()
+
+    def test_killed_and_restarted(self):
+        self.check_down_and_up(self.server.kill, self.server.start)
+
+    def test_frozen(self):
+        site = self.check_down_and_up(self.server.freeze, self.server.thaw)
+        self.assertRegex(site.log(), 'source_down.*timed out')
+
+    def test_wrong_service_password(self):
+        with open(os.path.join(self.server.directory, "wrong"), "w") as f:
+            f.write("wrong\n")
+        for path in (f.name, "/nonexistent"):
+            self.section = lambda: Directory.section(self, bind_password_file='"%s"' % path)
+            site = self.site_of(workers="1")
+            self.assert_answer(site, "alice", "secret", TEMPORARY)
+            self.assertRegex(site.log(), "source_down.*(Invalid credentials|no password can be read)")
+            site.stop()
+
+
+class Pam(FromDatabase):
+    """Services in a directory of our own; pam_exec asks a script."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="ringpost-pam-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        os.chmod(self.directory, 0o755)
+        self.script = os.path.join(self.directory, "script")
+        self.write("script", "#!/bin/sh\nread -r secret || :\n"
+                   "test \"$PAM_USER:$secret\" = alice:secret\n")
+        os.chmod(self.script, 0o755)
+        self.write("exec", "auth [success=1 default=ignore] pam_exec.so expose_authtok quiet %s\n"
+                   "auth requisite pam_deny.so\nauth required pam_permit.so\n"
+                   "account required pam_permit.so\n" % self.script)
+        self.write("permit", "auth required pam_permit.so\naccount required pam_permit.so\n")
+        self.write("deny", "auth required pam_deny.so\naccount required pam_permit.so\n")
+        self.write("expired", "auth required pam_permit.so\naccount required pam_deny.so\n")
+        self.write("broken", "auth required pam_no_such_module.so\naccount required pam_permit.so\n")
+
+    def write(self, name, text):
+        with open(os.path.join(self.directory, name), "w") as f:
+            f.write(text)
+
+    def section(self):
+        return {"kind": "pam", "service": '"%s"' % self.service, "service_directory":
+                '"%s"' % self.directory, "names": self.names}
+
+    def answers(self, service, *logins, names="any", **how):
+        self.service, self.names = service, names
+        site = self.site_of(**how)
+        for name, secret, expected in logins:
+            self.assert_answer(site, name, secret, expected)
+        return site
+
+    def test_stacks(self):
+        self.answers("exec", ("alice", "secret", b"+OK"), ("alice", "wrong", AUTH), ("bob", "secret", AUTH),
+                     ("$(id)", "secret", AUTH), ("alice", "secret", b"+OK"))
+        self.answers("permit", ("anybody", "x", b"+OK"))
+        self.answers("deny", ("alice", "secret", AUTH))
+        self.answers("expired", ("alice", "secret", AUTH))
+
+    def test_what_does_not_work_is_no_wrong_password(self):
+        site = self.answers("broken", ("alice", "secret", TEMPORARY), workers="1")
+        self.assertRegex(site.log(), 'source_down.*said="service broken')
+
+    def test_users_of_the_system(self):
+        self.answers("permit", ("daemon", "x", b"+OK"), ("no-such-user", "x", AUTH), names="users")
+
+    def test_a_module_that_hangs_holds_only_its_worker(self):
+        self.write("script", "#!/bin/sh\nread -r secret || :\n"
+                   "test \"$PAM_USER\" = slow && sleep 4\ntest \"$secret\" = secret\n")
+        self.service, self.names = "exec", "any"
+        site = self.site_of(workers="1", auth_queue_deadline_s="1", cache="60")
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        slow = threading.Thread(target=session, args=(site, "slow", "secret"))
+        slow.start()
+        time.sleep(0.5)
+        started = time.monotonic()
+        self.assert_answer(site, "alice", "secret", b"+OK")  # it is known
+        self.assertLess(time.monotonic() - started, 1)
+        self.assert_answer(site, "bob", "secret", TEMPORARY)  # it waited too long
+        slow.join()
+        time.sleep(0.2)
+        self.assert_answer(site, "bob", "secret", b"+OK")
 
 
 if __name__ == "__main__":

@@ -606,7 +606,7 @@ mistakes_in_sources(void **state)
 	expect_mistakes(LISTEN "sources = {\"sql\"}\n",
 		"%: sources names \"sql\"; needed: source sql { kind = ... }\n");
 	expect_mistakes(LISTEN "source sql { query = \"SELECT 1\" }\n",
-		"%:2: source sql has no kind; allowed: pgsql\n");
+		"%:2: source sql has no kind; allowed: pgsql, ldap, pam\n");
 	expect_mistakes(LISTEN "source sql { kind = pgsql\n query = \"SELECT 1\" }\n",
 		"%: source sql: it is never asked; needed: sources = {\"lmdb\", \"ITS NAME\"}\n");
 	expect_mistakes(LISTEN "sources = {\"sql\"}\nsource sql { kind = pgsql }\n",
