@@ -376,6 +376,8 @@ class Handshake(TlsCase):
                         answer, again = self.external(site, context, session=pop.socket.session)
                         self.assertFalse(again.socket.session_reused)
                         self.assertTrue(answer.startswith(b"+OK"), answer)
+                        again.close()
+                    pop.close()
                     self.end_site(site)
 
     def test_without_a_certificate_nobody_is_somebody(self):
