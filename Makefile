@@ -185,6 +185,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+DOCDIR ?= $(PREFIX)/share/doc/ringpost
 
 install: $(PROGRAMS)		## install into DESTDIR, PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/ringpost
@@ -197,6 +198,11 @@ install: $(PROGRAMS)		## install into DESTDIR, PREFIX (/usr/local)
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR)
 	sed 's#/usr/sbin/#$(PREFIX)/sbin/#' dist/ringpostd.service > $(DESTDIR)$(UNITDIR)/ringpostd.service
 	install -m 644 dist/ringpost.sysusers $(DESTDIR)$(SYSUSERSDIR)/ringpost.conf
+	for folder in filter.d jail.d; do \
+	  install -D -m 644 -t $(DESTDIR)$(DOCDIR)/fail2ban/$$folder dist/fail2ban/$$folder/* || exit 1; \
+	done
+	install -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs docs/*
 	test -e $(DESTDIR)$(SYSCONFDIR)/ringpost/ringpost.conf || \
 	  install -m 644 dist/ringpost.conf $(DESTDIR)$(SYSCONFDIR)/ringpost/ringpost.conf
 
@@ -204,6 +210,7 @@ uninstall:			## remove what install put there; configuration and mail stay
 	rm -f $(DESTDIR)$(PREFIX)/sbin/ringpostd $(DESTDIR)$(PREFIX)/bin/ringpost \
 	  $(DESTDIR)$(PREFIX)/bin/ringpost-bench $(DESTDIR)$(UNITDIR)/ringpostd.service \
 	  $(DESTDIR)$(SYSUSERSDIR)/ringpost.conf
+	rm -rf $(DESTDIR)$(DOCDIR)
 	for page in dist/man/*.[0-9]; do \
 	  rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
 	done

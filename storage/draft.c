@@ -24,7 +24,7 @@
 #define TEXT_OCTETS_MIN 32u     /* of text encoded at once, unless there is less */
 #define FILE_MODE       0600
 
-/* What NUL is stored as (PROTOCOL, rule 17). */
+/* What NUL is stored as: a span holds none (docs/FORMAT.md). */
 #define NUL_STAND_IN ((char)0x80)
 
 struct draft_block {

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-/* What NUL is stored as (PROTOCOL, rule 17). */
+/* What NUL is stored as: a span holds none (docs/FORMAT.md). */
 #define NUL_STAND_IN ((char)0x80)
 
 void

@@ -554,8 +554,9 @@ const struct ctl_command ctl_user_command = {
 	.name = "user",
 	.run = run,
 	.usage =
-		"add ADDRESS [--password-hash H] [--read-only] [--disabled] [--quota-octets N]"
-		" [--quota-messages N]\n"
+		"add ADDRESS [--password-hash H] [--read-only] [--no-delete] [--disabled]"
+		" [--quota-octets N] [--quota-messages N] [--networks N...]"
+		" [--maildrop ADDRESS] [--backend HOST]\n"
 		"passwd ADDRESS [--password-hash H]\n"
 		"set ADDRESS [--read-only | --read-write] [--no-delete | --may-delete]"
 		" [--disabled | --enabled] [--quota-octets N] [--quota-messages N] [--networks N...]"

@@ -1,4 +1,4 @@
-"""A maildrop of 100,000 messages: right, and not quadratic (DESIGN 4, contract 7)."""
+"""A maildrop of 100,000 messages: right, and not quadratic."""
 import unittest
 
 import harness

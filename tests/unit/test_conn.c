@@ -224,7 +224,7 @@ big_file(void)
 	return fd;
 }
 
-/* PROTOCOL, rule 22: no idle limit while a slow client is still taking a RETR that moves. */
+/* No idle limit while a slow client is still taking a RETR that moves. */
 static void
 each_octet_that_goes_moves_the_idle_limit(void **state)
 {
