@@ -115,25 +115,18 @@ tell_verdict(struct lmtp_service *p, enum lmtp_verdict verdict)
 	return lmtp_session_recipient(&p->session, verdict);
 }
 
-/* `account_out` and its address as the session's, if it may have mail at all. */
+/* What a look-up has found, and that its address is the session's now, if it may have mail at all. */
 static enum lmtp_verdict
-find_account(struct lmtp_service *p, struct account *account_out)
+judge(struct lmtp_service *p, const struct account *account, int error)
 {
-	const struct authenticator *a = &p->service.shard->authenticator;
-	char *address = p->session.asked->address;
-	char canonical[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-
-	p->job_error = address_canonical(span_of_string(address), &a->policy->rules, canonical);
-	if (p->job_error != 0)
+	p->job_error = error;
+	if (error == -ENOENT)
 		return LMTP_VERDICT_UNKNOWN;
-	p->job_error = accounts_find(a->accounts, span_of_string(canonical), account_out);
-	if (p->job_error == -ENOENT)
-		return LMTP_VERDICT_UNKNOWN;
-	if (p->job_error != 0)
+	if (error != 0)
 		return LMTP_VERDICT_UNAVAILABLE;
-	strcpy(address, account_out->maildrop[0] != '\0' ? account_out->maildrop : canonical);
-	return account_out->enabled && !account_out->read_only ? LMTP_VERDICT_GOOD
-							       : LMTP_VERDICT_DISABLED;
+	strcpy(p->session.asked->address,
+		account->maildrop[0] != '\0' ? account->maildrop : account->address);
+	return account->enabled && !account->read_only ? LMTP_VERDICT_GOOD : LMTP_VERDICT_DISABLED;
 }
 
 static int
@@ -177,14 +170,14 @@ usage_done(struct offload_job *job)
 	service_resume(&p->service, (int)tell_verdict(p, weigh(p)));
 }
 
-bool
-lmtp_wish_recipient(struct lmtp_service *p, int *next_out)
+/* All is known but how full the maildrop is.  True: *next_out; false: a worker looks. */
+static bool
+recipient_found(struct lmtp_service *p, const struct account *account, int error, int *next_out)
 {
-	struct account account;
-	enum lmtp_verdict verdict = find_account(p, &account);
+	enum lmtp_verdict verdict = judge(p, account, error);
 
 	if (verdict == LMTP_VERDICT_GOOD) {
-		p->quota = quota_of(p->service.shard->common->settings, &account);
+		p->quota = quota_of(p->service.shard->common->settings, account);
 		delivery_of(p->session.asked)->quota = p->quota;
 		if (p->quota.octets != 0 || p->quota.messages != 0) {
 			p->job_error = look_at_usage(p, &p->service.shard->disk);
@@ -195,6 +188,99 @@ lmtp_wish_recipient(struct lmtp_service *p, int *next_out)
 	}
 	*next_out = (int)tell_verdict(p, verdict);
 	return true;
+}
+
+/* A look-up in a source that has to be waited for. */
+struct lookup {
+	struct offload_job job;
+	struct lmtp_service *service;
+	struct account_search search;
+	struct account account;
+};
+
+static void
+end_lookup(struct lookup *l)
+{
+	explicit_bzero(&l->account, sizeof(l->account));
+	free(l);
+}
+
+static void
+work_lookup(struct offload_job *job)
+{
+	search_work(&container_of(job, struct lookup, job)->search);
+}
+
+/* False: its workers have too much to do. */
+static bool
+send_lookup(struct lookup *l)
+{
+	struct lmtp_service *p = l->service;
+
+	go_away(p);
+	if (offload_submit(search_workers(&l->search), p->service.shard->home, &l->job) == 0)
+		return true;
+	come_home(p);
+	l->search.error = -EBUSY;
+	return false;
+}
+
+static void
+lookup_done(struct offload_job *job)
+{
+	struct lookup *l = container_of(job, struct lookup, job);
+	struct lmtp_service *p = l->service;
+	struct shard *shard = p->service.shard;
+	bool is_there;
+	int next;
+
+	come_home(p);
+	if (!search_go_on(&shard->authenticator, shard->loop.now_ms, &l->search) && send_lookup(l))
+		return;
+	is_there = recipient_found(p, &l->account, l->search.error, &next);
+	end_lookup(l);
+	if (is_there)
+		service_resume(&p->service, next);
+}
+
+/* `begun` goes on elsewhere: true, or it cannot, and *error_out says why. */
+static bool
+look_up_elsewhere(struct lmtp_service *p, const struct account_search *begun, int *error_out)
+{
+	struct lookup *l = malloc(sizeof(*l));
+
+	*error_out = -ENOMEM;
+	if (l == NULL)
+		return false;
+	*l = (struct lookup){ .service = p, .search = *begun };
+	l->job.work = work_lookup;
+	l->job.done = lookup_done;
+	l->search.account = &l->account;
+	if (send_lookup(l))
+		return true;
+	*error_out = l->search.error;
+	end_lookup(l);
+	return false;
+}
+
+bool
+lmtp_wish_recipient(struct lmtp_service *p, int *next_out)
+{
+	struct shard *shard = p->service.shard;
+	struct authenticator *a = &shard->authenticator;
+	char canonical[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+	struct account_search search;
+	struct account account;
+	int error = -ENOENT;
+
+	if (address_canonical(
+		    span_of_string(p->session.asked->address), &a->policy->rules, canonical) != 0)
+		return recipient_found(p, &account, -ENOENT, next_out);
+	if (search_begin(a, canonical, SEARCH_FOR_MAIL, shard->loop.now_ms, &account, &search))
+		error = search.error;
+	else if (look_up_elsewhere(p, &search, &error))
+		return false;
+	return recipient_found(p, &account, error, next_out);
 }
 
 /* ---- drafts -------------------------------------------------------------------------------- */

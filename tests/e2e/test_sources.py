@@ -106,6 +106,41 @@ class FromDatabase(harness.Case):
         return site
 
 
+    def check_mail(self):
+        """Who gets mail is asked of the same sources, and nobody is refused because they are down."""
+        site = self.site_of("lmdb", users=("local",), lmtp=True, cache="0", stale="0", workers="1")
+        with harness.Lmtp(site.lmtp_port) as lmtp:
+            for name in ("local", "alice", "Alice+detail"):
+                lmtp.envelope(name)
+                lmtp.say("DATA", 354)
+                lmtp.send("Subject: x\r\n\r\nx\r\n.\r\n")
+                lmtp.expect(250)
+            lmtp.say("MAIL FROM:<>", 250)
+            lmtp.say("RCPT TO:<nobody@example.org>", 550)
+            lmtp.send("RCPT TO:<bob@example.org>\r\nRCPT TO:<nobody@example.org>\r\n"
+                      "RCPT TO:<alice@example.org>\r\nRSET\r\n")
+            for code in (250, 550, 250, 250):
+                lmtp.expect(code)
+            with site.pop() as pop:
+                self.assertEqual(pop.login().stat()[0], 2)
+            self.server.freeze()
+            try:
+                lmtp.say("MAIL FROM:<>", 250)
+                lmtp.say("RCPT TO:<alice@example.org>", 451)
+                lmtp.say("RCPT TO:<nobody@example.org>", 451)
+                lmtp.say("RCPT TO:<local@example.org>", 250)
+                lmtp.say("RSET", 250)
+                lmtp.say("MAIL FROM:<>", 250)
+                lmtp.send("RCPT TO:<alice@example.org>\r\n")
+                lmtp.reset()  # gone while it is looked up
+            finally:
+                self.server.thaw()
+        time.sleep(2.2)
+        with harness.Lmtp(site.lmtp_port) as lmtp:
+            lmtp.say("MAIL FROM:<>", 250)
+            lmtp.say("RCPT TO:<alice@example.org>", 250)
+
+
 class PostgreSQL(FromDatabase):
     QUERY = ("SELECT password, disabled, read_only, no_delete, quota_octets, quota_messages, networks, "
              "maildrop, backend FROM users WHERE local = $2 AND domain = $3 AND address = $1")
@@ -219,6 +254,9 @@ class PostgreSQL(FromDatabase):
         site = self.check_down_and_up(self.server.freeze, self.server.thaw)
         self.assertIn("timed out", site.log())
         self.assertLess(time.monotonic() - started, 60)
+
+    def test_mail(self):
+        self.check_mail()
 
     def test_restarted_between_two_questions(self):
         site = self.site_of(cache="0")
@@ -383,6 +421,9 @@ class Directory(FromDatabase):
         site = self.check_down_and_up(self.server.freeze, self.server.thaw)
         self.assertRegex(site.log(), 'source_down.*timed out')
 
+    def test_mail(self):
+        self.check_mail()
+
     def test_wrong_service_password(self):
         with open(os.path.join(self.server.directory, "wrong"), "w") as f:
             f.write("wrong\n")
@@ -438,6 +479,15 @@ class Pam(FromDatabase):
     def test_what_does_not_work_is_no_wrong_password(self):
         site = self.answers("broken", ("alice", "secret", TEMPORARY), workers="1")
         self.assertRegex(site.log(), 'source_down.*said="service broken')
+
+    def test_mail(self):
+        for names, code in (("users", 250), ("any", 550)):
+            self.service, self.names = "permit", names
+            site = self.site_of("lmdb", lmtp=True)
+            with harness.Lmtp(site.lmtp_port) as lmtp:
+                lmtp.say("MAIL FROM:<>", 250)
+                lmtp.say("RCPT TO:<daemon@example.org>", code)
+                lmtp.say("RCPT TO:<no-such-user@example.org>", 550)
 
     def test_users_of_the_system(self):
         self.answers("permit", ("daemon", "x", b"+OK"), ("no-such-user", "x", AUTH), names="users")
