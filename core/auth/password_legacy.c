@@ -213,10 +213,15 @@ verify_argon2(struct span secret, const char *encoded, argon2_type type, bool *r
 	return result == ARGON2_MEMORY_ALLOCATION_ERROR ? -ENOMEM : -EINVAL;
 }
 
-/* Its parameters are read where it is verified; here that it looks like one. */
+/* Its parameters are read where it is verified; here that it looks like one.  libargon2 takes octets
+ * beyond ASCII for digits of base64. */
 static int
 check_argon2(const char *encoded, const char *beginning)
 {
+	for (const char *at = encoded; *at != '\0'; at++) {
+		if (!isgraph((unsigned char)*at))
+			return -EINVAL;
+	}
 	return strncmp(encoded, beginning, strlen(beginning)) == 0 ? 0 : -EINVAL;
 }
 

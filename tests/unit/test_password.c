@@ -79,9 +79,11 @@ what_cannot_be_verified_is_an_error(void **state)
 		{ "secret", -ENOTSUP },
 		{ "*", -ENOTSUP },
 		{ "!$6$saltsalt$x", -ENOTSUP },
-		{ "$1$saltsalt$qjXMvbEw8oaL.CzflDugc0", -ENOTSUP },
-		{ "abJnggxhB/yWI", -ENOTSUP },
-		{ "{SSHA}abc", -ENOTSUP },
+		{ "{ROT13}frperg", -ENOTSUP },
+		{ "$3$$8846f7eaee8fb117ad06bdd830b7586c", -ENOTSUP }, /* NT */
+		{ "abJnggxhB/yW", -ENOTSUP },                         /* DES has thirteen digits */
+		{ "abJnggxhB/yW:", -ENOTSUP },
+		{ "{SSHA}abc", -EINVAL },
 		{ "{PLAIN}", -EINVAL },
 		{ "$y$j9T", -EINVAL },
 		{ "$y$", -EINVAL },
