@@ -127,7 +127,7 @@ verify(struct guest *g)
 		if (q.acts_for.length > 0)
 			g->account = g->account->is_master ? find(g, q.acts_for) : NULL;
 		if (g->account != NULL) {
-			answer.verdict = LOGIN_GOOD;
+			answer.verdict = g->world->good_is;
 			answer.may_not_delete = g->account->read_only;
 		}
 	}

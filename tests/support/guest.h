@@ -36,6 +36,7 @@ struct guest_world {
 	struct lmtp_policy lmtp_policy;
 	struct settings head_settings; /* only add_... */
 	bool login_unavailable;
+	enum login_verdict good_is; /* what a good login hears */
 	int open_error;
 	int check_error;
 	int scan_error;

@@ -324,6 +324,8 @@ read_setting(struct reader *r, char *rest)
 		t->greeting = strndup(value + 1, strlen(value) - 2); /* it stands in quotes */
 	} else if (strcmp(rest, "expire_days") == 0) {
 		t->expire_days = (unsigned)strtoul(value, NULL, 10);
+	} else if (strcmp(rest, "login_delay_s") == 0) {
+		t->login_delay_s = (unsigned)strtoul(value, NULL, 10);
 	} else if (strcmp(rest, "sasl_mechanisms") == 0) {
 		value[strlen(value) - 1] = '\0'; /* it stands in quotes */
 		if (!sasl_mechanisms_read(value + 1, &t->mechanisms))
@@ -342,7 +344,7 @@ read_setting(struct reader *r, char *rest)
 		t->add_received = strcmp(value, "yes") == 0;
 	} else if (strcmp(rest, "failed_logins") == 0) {
 		t->failed_logins = (unsigned)strtoul(value, NULL, 10);
-	} else {
+	} else if (strcmp(rest, "login_delay_burst") != 0) { /* which a session does not count */
 		t->server_only = true;
 	}
 	return true;
@@ -393,6 +395,14 @@ read_pretence(struct reader *r, char *rest)
 {
 	if (strcmp(rest, "login unavailable") == 0) {
 		r->t->login_unavailable = true;
+		return true;
+	}
+	if (strcmp(rest, "login too soon") == 0) {
+		r->t->good_is = LOGIN_TOO_SOON;
+		return true;
+	}
+	if (strcmp(rest, "login too many") == 0) {
+		r->t->good_is = LOGIN_TOO_MANY;
 		return true;
 	}
 	if (take_word(&rest, "open "))

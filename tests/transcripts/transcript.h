@@ -6,6 +6,7 @@
 #ifndef TESTS_TRANSCRIPTS_TRANSCRIPT_H
 #define TESTS_TRANSCRIPTS_TRANSCRIPT_H
 
+#include "core/auth/login.h"
 #include "io/base/span.h"
 
 #define TRANSCRIPT_ACCOUNTS_MAX 8u
@@ -67,6 +68,7 @@ struct transcript {
 	unsigned mechanisms; /* SASL_BIT()s */
 	char *greeting;
 	unsigned expire_days;
+	unsigned login_delay_s;
 	unsigned failed_logins;
 	bool normalises_newlines;
 	unsigned long lmtp_octets;
@@ -76,6 +78,7 @@ struct transcript {
 	bool add_received;
 	/* what the world answers: 0 or a negative errno */
 	bool login_unavailable;
+	enum login_verdict good_is; /* what a good login hears */
 	int open_error;
 	int check_error;
 	int scan_error;
