@@ -10,7 +10,7 @@ FLAVOUR ?= release
 CC      ?= gcc
 WOLFSSL ?= packaged
 BUILD   := build/$(FLAVOUR)$(if $(filter tuned,$(WOLFSSL)),-tuned)
-PACKAGES := liburing libconfuse lmdb jansson libcrypt libgsasl libargon2 libmicrohttpd libpq ldap lber pam
+PACKAGES := liburing libconfuse lmdb jansson libcrypt libgsasl libargon2 libmicrohttpd libpq ldap lber pam librhonabwy libcurl
 
 ifeq ($(V),1)
 Q :=

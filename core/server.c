@@ -268,7 +268,8 @@ fail_policy:
 fail_accounts:
 	tls_credentials_release(c->credentials);
 	accounts_close(c->accounts);
-	code = server_fail(EX_OSERR, "%s: %s", why, strerror(-error));
+	code = error == -EINVAL ? server_fail(EX_CONFIG, "%s", why)
+				: server_fail(EX_OSERR, "%s: %s", why, strerror(-error));
 fail_spool:
 	disk_close_root(&c->disk);
 	return code;
@@ -404,9 +405,9 @@ give_to_shards(struct server *server, struct tls_credentials *credentials)
 	return server->start_error;
 }
 
-/* SIGHUP: the files of the certificates anew.  What is wrong with them leaves the old ones. */
+/* The files of the certificates anew.  What is wrong with them leaves the old ones. */
 static void
-reload(struct server *server)
+reload_tls(struct server *server)
 {
 	const struct settings *settings = server->common.settings;
 	struct tls_credentials *credentials;
@@ -461,8 +462,10 @@ wait_for_end(struct server *server, const sigset_t *signals)
 	uint64_t sessions = 0;
 	int signal_number;
 
-	while (sigwait(signals, &signal_number), signal_number == SIGHUP)
-		reload(server);
+	while (sigwait(signals, &signal_number), signal_number == SIGHUP) {
+		reload_tls(server);
+		server_auth_reload(server->login_policy);
+	}
 	log_event(EVENT_SERVER_DRAINS, kv_u64("connections", guests_count(server->common.guests)));
 	stop_shards(server);
 	for (unsigned i = 0; i < server->shard_count; i++)

@@ -6,6 +6,7 @@
 #include "core/auth/source_ldap.h"
 #include "core/auth/source_pam.h"
 #include "core/auth/source_pgsql.h"
+#include "io/base/log.h"
 #include "io/base/must.h"
 
 #include <errno.h>
@@ -13,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+static const struct log_kind EVENT_OAUTH_RELOADED = { "oauth_reloaded", LOG_INFO };
+static const struct log_kind EVENT_OAUTH_RELOAD_FAILED = { "oauth_reload_failed", LOG_ERROR };
 
 static int
 add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
@@ -169,6 +173,29 @@ open_sources(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 	return error;
 }
 
+/* ---- the policy ---------------------------------------------------------------------------- */
+
+static int
+open_tokens(const struct settings *s, char why[SERVER_AUTH_WHY_OCTETS], struct tokens **tokens_out)
+{
+	const struct tokens_options options = {
+		.key_files = (const char *const *)s->oauth_keys.at,
+		.key_file_count = s->oauth_keys.count,
+		.rules = { s->oauth_issuer, s->oauth_audience, s->oauth_account_claim },
+		.introspection = {
+			.url = s->oauth_introspection_url,
+			.credentials = s->oauth_introspection_credentials,
+			.connections = s->oauth_workers,
+			.time_limit_ms = s->oauth_time_limit_ms,
+		},
+		.queue_max = s->auth_queue,
+		.cache_ms = (uint64_t)s->oauth_cache_seconds * 1000,
+	};
+
+	static_assert(SERVER_AUTH_WHY_OCTETS >= TOKENS_WHY_OCTETS, "what tokens say fits");
+	return tokens_open(&options, why, tokens_out);
+}
+
 int
 server_auth_open(const struct settings *settings, struct accounts *accounts,
 	char why[SERVER_AUTH_WHY_OCTETS], struct login_policy **policy_out)
@@ -191,6 +218,8 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 		error = take_secret(accounts, policy->dummy_secret);
 	if (error == 0)
 		error = open_sources(settings, why, policy);
+	if (error == 0)
+		error = open_tokens(settings, why, &policy->tokens);
 	if (error != 0) {
 		server_auth_close(policy);
 		return error;
@@ -199,13 +228,35 @@ server_auth_open(const struct settings *settings, struct accounts *accounts,
 	return 0;
 }
 
-bool
-server_auth_binds_channels(const struct settings *settings)
+void
+server_auth_reload(struct login_policy *policy)
+{
+	char why[TOKENS_WHY_OCTETS];
+
+	if (policy->tokens == NULL)
+		return;
+	if (tokens_reload(policy->tokens, why) == 0)
+		log_event(EVENT_OAUTH_RELOADED, kv_u64("keys", tokens_key_count(policy->tokens)));
+	else
+		log_event(EVENT_OAUTH_RELOAD_FAILED, kv_str("why", why));
+}
+
+/* The names were checked when the settings were read. */
+unsigned
+server_auth_mechanisms(const struct settings *settings)
 {
 	unsigned set = 0;
 
-	return sasl_mechanisms_read(settings->sasl_mechanisms, &set) &&
-		(set & SASL_BIT(SASL_SCRAM_SHA_256_PLUS)) != 0;
+	must(sasl_mechanisms_read(settings->sasl_mechanisms, &set));
+	if (settings->oauth_keys.count == 0 && settings->oauth_introspection_url[0] == '\0')
+		set &= ~(SASL_BIT(SASL_OAUTHBEARER) | SASL_BIT(SASL_XOAUTH2));
+	return set;
+}
+
+bool
+server_auth_binds_channels(const struct settings *settings)
+{
+	return (server_auth_mechanisms(settings) & SASL_BIT(SASL_SCRAM_SHA_256_PLUS)) != 0;
 }
 
 void
@@ -216,6 +267,7 @@ server_auth_close(struct login_policy *policy)
 	for (unsigned i = 0; i < policy->source_count; i++)
 		close_source(policy->sources[i]);
 	free((void *)policy->sources);
+	tokens_close(policy->tokens);
 	free(policy->masters);
 	free(policy);
 }

@@ -3,7 +3,7 @@
  */
 #include "core/server_doors.h"
 
-#include "core/auth/sasl.h"
+#include "core/server_auth.h"
 #include "core/version.h"
 #include "io/base/clock.h"
 
@@ -185,16 +185,6 @@ open_door(struct server_doors *d, unsigned shard, unsigned listener)
 	return share_local(at, d->doors[listener].socket, socket);
 }
 
-/* The settings were checked when they were read. */
-static unsigned
-sasl_set(const char *names)
-{
-	unsigned set = 0;
-
-	must(sasl_mechanisms_read(names, &set));
-	return set;
-}
-
 static void
 prepare_door(struct door *door, const struct settings *settings, const struct settings_listener *at,
 	struct shard *shard)
@@ -215,7 +205,7 @@ prepare_door(struct door *door, const struct settings *settings, const struct se
 			.offers_tls = offers_tls,
 			.expire_days = settings->expire_days,
 			.login_delay_s = settings->login_delay_s,
-			.mechanisms = sasl_set(settings->sasl_mechanisms),
+			.mechanisms = server_auth_mechanisms(settings),
 			.failed_logins_max = settings->failed_logins,
 		};
 	else

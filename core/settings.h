@@ -150,6 +150,15 @@ struct settings {
 	bool apop;
 	bool last_login; /* keep when and from where an account logged in */
 	struct settings_texts master_users;
+	struct settings_texts oauth_keys; /* files; none: no token is verified here */
+	const char *oauth_issuer;
+	const char *oauth_audience;
+	const char *oauth_account_claim;
+	const char *oauth_introspection_url;         /* "": nobody is asked about tokens */
+	const char *oauth_introspection_credentials; /* a file; "": none are sent */
+	unsigned oauth_time_limit_ms;
+	unsigned oauth_workers;
+	unsigned oauth_cache_seconds;
 	unsigned auth_workers; /* "auto" is resolved by settings_load() */
 	unsigned auth_queue;   /* logins that may wait for a worker, beyond them [SYS/TEMP] */
 	unsigned auth_queue_deadline_s; /* what waited longer is not done */

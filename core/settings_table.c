@@ -5,6 +5,7 @@
  */
 #include "core/settings_table.h"
 
+#include "core/auth/introspect.h"
 #include "core/auth/sasl.h"
 #include "core/auth/source_ldap.h"
 #include "core/auth/source_pam.h"
@@ -276,11 +277,12 @@ const struct setting settings_rows[] = {
 	{ YES_NO(password_upgrade, "no"),
 	  .explanation = "At a good login by password, replace a hash of another scheme (imported from "
 			 "another server, say) by one of `password_scheme`." },
-	{ TEXT(sasl_mechanisms, "PLAIN LOGIN EXTERNAL", 0, 200, fault_of_mechanisms),
+	{ TEXT(sasl_mechanisms, "PLAIN LOGIN EXTERNAL OAUTHBEARER XOAUTH2", 0, 200, fault_of_mechanisms),
 	  .explanation = "What AUTH offers, of `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `SCRAM-SHA-1`, "
 			 "`PLAIN`, `LOGIN`, `EXTERNAL`, `OAUTHBEARER`, `XOAUTH2`. Each is shown where it can "
 			 "work: those that show a secret only where passwords may travel, `EXTERNAL` to a client "
-			 "with a certificate, `PLUS` over TLS 1.3. SCRAM works for accounts whose hash is of the "
+			 "with a certificate, `PLUS` over TLS 1.3, the last two where `oauth_keys` or "
+			 "`oauth_introspection_url` is set. SCRAM works for accounts whose hash is of the "
 			 "scheme `scram-sha-256` (or `plain`); clients prefer it wherever it is offered, so "
 			 "offer it when all accounts have one." },
 	{ YES_NO(apop, "no"),
@@ -293,6 +295,36 @@ const struct setting settings_rows[] = {
 	{ .name = FIELD(master_users), .kind = SETTING_TEXTS, .fallback = "", .min = 3, .max = 254,
 	  .explanation = "Accounts that may open the maildrops of others: a SASL login with their own "
 			 "password and another account's name as authorization identity." },
+	{ .name = FIELD(oauth_keys), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 4095,
+	  .explanation = "Files with the public keys of who makes tokens for AUTH OAUTHBEARER and XOAUTH2: a "
+			 "JSON Web Key Set (what its `jwks_uri` gives), or one key or certificate in PEM "
+			 "form. JSON Web Tokens signed by them (RS, PS, ES and EdDSA) are verified here. "
+			 "`oauth_issuer` and `oauth_audience` must be set too. SIGHUP reads them anew. None: "
+			 "no token is verified here." },
+	{ TEXT(oauth_issuer, "", 0, 1000, fault_of_text),
+	  .explanation = "What a token must name as its issuer (`iss`). Empty, with introspection only: "
+			 "anything." },
+	{ TEXT(oauth_audience, "", 0, 1000, fault_of_text),
+	  .explanation = "What must be among those that a token is meant for (`aud`). Empty, with "
+			 "introspection only: anything." },
+	{ TEXT(oauth_account_claim, "email", 1, 100, fault_of_text),
+	  .explanation = "The claim of a token that names its account; introspection mostly has it as "
+			 "`username`. An `email` that the token calls unverified is none." },
+	{ TEXT(oauth_introspection_url, "", 0, 2000, fault_of_text),
+	  .explanation = "Where to ask about tokens (RFC 7662): `https://...`, or `http://` on this machine. "
+			 "With `oauth_keys` too, only about those that are no JSON Web Tokens. Empty: "
+			 "nobody is asked." },
+	{ TEXT(oauth_introspection_credentials, "", 0, 4095, fault_of_text),
+	  .explanation = "File with one line, `NAME:SECRET`, by which this server is known there (HTTP basic "
+			 "authentication). SIGHUP reads it anew. Empty: none are sent." },
+	{ NUMBER(oauth_time_limit_ms, "3000", 50, 60000),
+	  .explanation = "Milliseconds that an answer about a token may take; after that the client reads "
+			 "`[SYS/TEMP]`." },
+	{ NUMBER(oauth_workers, "4", 1, INTROSPECT_CONNECTIONS_MAX),
+	  .explanation = "Threads that ask about tokens, each with a connection that is kept." },
+	{ NUMBER(oauth_cache_seconds, "300", 0, 86400), .zero_word = "off",
+	  .explanation = "Seconds for which it counts what was said of a token, if the client names its "
+			 "account too; never beyond its expiry, nor beyond `auth_cache_seconds`." },
 	{ NUMBER(auth_workers, "auto", 0, 256), .zero_word = "auto",
 	  .explanation = "Threads that verify passwords. `auto`: one for each core the process may run on." },
 	{ NUMBER(auth_queue, "1024", 1, 1000000),

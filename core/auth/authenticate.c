@@ -160,7 +160,7 @@ prover(const struct login_request *r)
 {
 	struct source *source;
 
-	if (r->search.source >= r->policy->source_count || r->question.kind != LOGIN_PASSWORD)
+	if (r->question.kind != LOGIN_PASSWORD || r->search.source >= r->policy->source_count)
 		return NULL;
 	source = r->policy->sources[r->search.source];
 	return source->workers != NULL && source->ops->prove != NULL ? source : NULL;
@@ -278,6 +278,84 @@ prove_keys(struct login_request *r)
 	r->error = error == -EINVAL ? 0 : error;
 }
 
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+/* A token tells who it is; then its account is looked up as for any other proof.  What was good is
+ * remembered with the name the client gave: without one only the token itself tells whose it is. */
+
+/* Reloaded keys make another proof: what a key signed that is gone does not count any more. */
+static bool
+remembers_token(struct authenticator *a, struct login_request *r, uint64_t now_ms)
+{
+	const struct login_question *q = &r->question;
+	char mark[32];
+
+	if (q->name.length == 0)
+		return false;
+	snprintf(mark, sizeof(mark), "token %u", tokens_generation(a->policy->tokens));
+	r->has_proof = login_cache_prove(a->good_logins, q->name, q->secret, span_of_string(mark),
+			       &r->proof) == 0;
+	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
+}
+
+static bool
+begin_token(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+{
+	if (address_canonical(r->question.name, &a->policy->rules, r->search.address) != 0)
+		r->search.address[0] = '\0';
+	if (a->policy->tokens == NULL)
+		return answer_bad(r, "no_tokens_here");
+	if (remembers_token(a, r, now_ms))
+		return find_account(a, r->question.name, now_ms, r);
+	r->asked_ms = now_ms;
+	r->proves_token = true;
+	return false;
+}
+
+/* Is the token's owner who the client says it is?  Where the detail is cut off a name, it is no
+ * token's: who gets one for "alice+x" is not alice. */
+static const char *
+check_owner(const struct login_request *r)
+{
+	const struct address_rules whole = { r->policy->rules.default_domain, "" };
+	struct span owner = span_of_string(r->owner.name);
+	struct span name = r->question.name;
+	char said[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+	char is[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+
+	if (address_canonical(owner, &r->policy->rules, is) != 0 ||
+		address_canonical(owner, &whole, said) != 0 || strcmp(is, said) != 0)
+		return "token_no_account";
+	if (name.length == 0)
+		return NULL;
+	if (address_canonical(name, &r->policy->rules, said) != 0 || strcmp(is, said) != 0)
+		return "token_of_another";
+	return NULL;
+}
+
+static void
+prove_token(struct login_request *r)
+{
+	r->error = tokens_verify(
+		r->policy->tokens, r->question.secret, &r->owner, &r->good_ms, &r->why);
+	if (r->error == 0 && r->why == NULL)
+		r->why = check_owner(r);
+	r->is_right = r->error == 0 && r->why == NULL;
+}
+
+static bool
+finish_token(struct authenticator *a, uint64_t now_ms, struct login_request *r)
+{
+	r->proves_token = false;
+	if (r->error != 0)
+		return answer_unavailable(r, r->error);
+	if (!r->is_right)
+		return answer_bad(r, r->why);
+	if (r->has_proof)
+		login_cache_add_for(a->good_logins, &r->proof, now_ms, r->good_ms);
+	return find_account(a, span_of_string(r->owner.name), now_ms, r);
+}
+
 /* ---- the steps ----------------------------------------------------------------------------- */
 
 static bool
@@ -294,10 +372,10 @@ begin_kind(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 		return answer_bad(r, r->is_known ? "wrong_proof" : r->why);
 	case LOGIN_KEYS:
 		return begin_keys(a, now_ms, r);
-	case LOGIN_TOKEN:
-		break;
+	case LOGIN_TOKEN: /* it is proven by now */
+		return conclude(a, now_ms, r);
 	}
-	return answer_bad(r, "no_tokens_here");
+	return answer_unavailable(r, -EINVAL);
 }
 
 /* An account may be bound to networks. */
@@ -368,7 +446,10 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 	r->may_not_delete = false;
 	r->app_password[0] = '\0';
 	r->must_find = false;
+	r->proves_token = false;
 	keep_secret(r);
+	if (question->kind == LOGIN_TOKEN)
+		return begin_token(a, now_ms, r);
 	return find_account(a, question->name, now_ms, r);
 }
 
@@ -398,11 +479,22 @@ prove_password(struct login_request *r)
 		better_hash(r);
 }
 
+static struct offload *
+token_workers(const struct login_request *r)
+{
+	struct offload *askers = tokens_workers(r->policy->tokens, r->question.secret);
+
+	return askers != NULL ? askers : r->policy->hashers;
+}
+
 struct offload *
 authenticate_workers(const struct login_request *r)
 {
-	const struct source *source = prover(r);
+	const struct source *source;
 
+	if (r->proves_token)
+		return token_workers(r);
+	source = prover(r);
 	if (r->must_find)
 		return search_workers(&r->search);
 	return source != NULL ? source->workers : r->policy->hashers;
@@ -417,6 +509,8 @@ authenticate_work(struct login_request *r)
 		search_work(&r->search);
 	else if (search_is_too_late(r->policy, r->asked_ms))
 		r->error = -ETIMEDOUT;
+	else if (r->proves_token)
+		prove_token(r);
 	else if (source != NULL)
 		r->error = source_prove(source, &r->account, secret_of(r), &r->is_right);
 	else if (r->question.kind == LOGIN_KEYS)
@@ -428,6 +522,8 @@ authenticate_work(struct login_request *r)
 bool
 authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
+	if (r->proves_token)
+		return finish_token(a, now_ms, r);
 	if (r->must_find) {
 		r->must_find = !search_go_on(a, now_ms, &r->search);
 		return !r->must_find && arrive(a, now_ms, r, r->search.error);

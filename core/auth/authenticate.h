@@ -19,6 +19,7 @@
 #include "core/auth/login_cache.h"
 #include "core/auth/password.h"
 #include "core/auth/search.h"
+#include "core/auth/tokens.h"
 
 /* What all shards have in common. */
 struct login_policy {
@@ -28,6 +29,7 @@ struct login_policy {
 	struct offload *hashers;   /* workers for password hashes */
 	struct accounts *accounts; /* where better hashes are written; NULL: nowhere */
 	const char *scheme;        /* of which they are */
+	struct tokens *tokens;     /* NULL: no tokens here */
 	uint64_t queue_limit_ms;   /* what has waited longer for a worker is not done any more */
 	char (*masters)[ACCOUNT_ADDRESS_OCTETS_MAX + 1]; /* may open the maildrops of others */
 	unsigned master_count;
@@ -54,12 +56,15 @@ struct login_request {
 	uint32_t secret_octets;
 	struct scram_keys keys;
 	struct login_proof proof; /* stands for the secret in the cache */
+	struct token_owner owner; /* of a good token */
+	uint64_t good_ms;         /* for so long that is known of it */
 	bool has_proof;
 	bool is_too_long; /* the secret, for a password */
 	bool is_known;
 	bool is_right;
-	bool finds_other; /* the name is proven; the account is looked up that it acts for */
-	bool must_find;   /* what work() is to do: a look-up; else a proof */
+	bool proves_token; /* before its account is looked up */
+	bool finds_other;  /* the name is proven; the account is looked up that it acts for */
+	bool must_find;    /* what work() is to do: a look-up; else a proof */
 	struct account_search search; /* its address is "": no possible one */
 	const struct login_policy *policy;
 	uint64_t asked_ms;

@@ -205,11 +205,18 @@ choose_entry(struct set *set, const struct login_proof *proof)
 void
 login_cache_add(struct login_cache *c, const struct login_proof *proof, uint64_t now_ms)
 {
+	login_cache_add_for(c, proof, now_ms, UINT64_MAX);
+}
+
+void
+login_cache_add_for(
+	struct login_cache *c, const struct login_proof *proof, uint64_t now_ms, uint64_t good_ms)
+{
 	struct entry *e;
 
 	if (c->set_count == 0)
 		return;
 	e = choose_entry(set_of(c, proof), proof);
 	memcpy(e->digest, proof->digest, KEPT_OCTETS);
-	e->expires_ms = now_ms + c->lifetime_ms;
+	e->expires_ms = now_ms + (good_ms < c->lifetime_ms ? good_ms : c->lifetime_ms);
 }

@@ -41,5 +41,8 @@ bool login_cache_find(
 
 /* It was, just now. */
 void login_cache_add(struct login_cache *c, const struct login_proof *proof, uint64_t now_ms);
+/* The same, and it counts for `good_ms` at most. */
+void login_cache_add_for(
+	struct login_cache *c, const struct login_proof *proof, uint64_t now_ms, uint64_t good_ms);
 
 #endif
