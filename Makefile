@@ -155,7 +155,7 @@ $(BUILD)/%.o: %.c $(WOLFSSL_BUILT)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-check:				## units, transcripts, tidiness, a few crashes: under 2 minutes
+check:				## units, transcripts, tidiness, some crashes, 60 simulated worlds: a minute
 	@tests/run check
 
 test:				## install the test tools, build all flavours, run everything
