@@ -1,9 +1,9 @@
 /*
  * digest.c - see digest.h.
  *
- * Numbers by multiply-shift with secret keys; a text is a polynomial of its octets, seven at a time,
- * at a secret place modulo 2^61 - 1 (two texts of n octets meet with a chance of n / 2^63), then a
- * number.
+ * Numbers by multiply-shift with secret keys; a text is a polynomial of its octets, seven at a
+ * time, at a secret place modulo 2^61 - 1 (two texts of n octets meet with a chance of n / 2^63),
+ * then a number.
  */
 #include "core/digest.h"
 

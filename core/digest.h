@@ -18,8 +18,8 @@ struct digest_keys {
 /* 0, or -EIO: no random octets. */
 int digest_keys_draw(struct digest_keys *keys_out);
 
-/* `address` as in struct in_addr or struct in6_addr.  Of IPv6 the /64 counts: who has one address of
- * it has them all. */
+/* `address` as in struct in_addr or struct in6_addr.  Of IPv6 the /64 counts:
+ * who has one address of it has them all. */
 uint64_t digest_address(const struct digest_keys *keys, int family, const void *address);
 uint64_t digest_text(const struct digest_keys *keys, struct span text);
 

@@ -1,9 +1,9 @@
 /*
  * guests.h - how many connections there are, in all and from each address, and how fast they come.
  *
- * Tables that shards share, without a lock (core/tally.h, core/meters.h): a limit for the whole server
- * cannot be kept by each shard alone.  Addresses count as IPv4 /32 and IPv6 /64: who has one address
- * of a /64 has them all.  Local sockets have no address to be counted by.
+ * Tables that shards share, without a lock (core/tally.h, core/meters.h): a limit for the whole
+ * server cannot be kept by each shard alone.  Addresses count as IPv4 /32 and IPv6 /64: who has one
+ * address of a /64 has them all.  Local sockets have no address to be counted by.
  */
 #ifndef CORE_GUESTS_H
 #define CORE_GUESTS_H
@@ -41,8 +41,8 @@ enum guests_answer guests_enter(
 	struct guests *g, const struct sockaddr *address, uint64_t now_ms, uint64_t *ticket_out);
 void guests_leave(struct guests *g, uint64_t ticket);
 
-/* May one from there begin a TLS handshake?  True: it is counted.  `address` as in digest_address(),
- * any where `family` is AF_UNIX. */
+/* May one from there begin a TLS handshake?  True: it is counted.  `address` as in
+ * digest_address(), any where `family` is AF_UNIX. */
 bool guests_may_shake_hands(struct guests *g, int family, const void *address, uint64_t now_ms);
 
 uint32_t guests_count(const struct guests *g);

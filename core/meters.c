@@ -2,12 +2,12 @@
  * meters.c - see meters.h.
  *
  * A word is 20 bits of the digest and the time, in 44 bits of ticks (34 years), at which the bucket
- * will be dry; one that is dry is free.  The rest of the digest chooses a set of eight words, which is a
- * cache line: looking one up touches nothing else.
+ * will be dry; one that is dry is free.  The rest of the digest chooses a set of eight words, which
+ * is a cache line: looking one up touches nothing else.
  *
- * Words are changed by compare-and-swap, and whoever loses looks at the set again.  Two threads may give
- * one digest two words for a moment; its limit is then that much too generous.  In a full set a stranger
- * with the same 20 bits shares a bucket: one in 130,000.
+ * Words are changed by compare-and-swap, and whoever loses looks at the set again.  Two threads may
+ * give one digest two words for a moment; its limit is then that much too generous.  In a full set
+ * a stranger with the same 20 bits shares a bucket: one in 130,000.
  */
 #include "core/meters.h"
 

@@ -2,12 +2,12 @@
  * meters.h - how much of late, by whom: leaky buckets in one table that all shards share, without a
  * lock.
  *
- * A bucket is poured into and runs dry by itself, one tick of it in each tick of time; so all there is
- * to keep of it is when it will be dry.  Who it belongs to is a digest (core/digest.h).  A rate of
- * n in a second with a burst of b is a bucket of b * METERS_TICKS_PER_S / n of which each takes the
- * n-th part of METERS_TICKS_PER_S.
+ * A bucket is poured into and runs dry by itself, one tick of it in each tick of time; so all there
+ * is to keep of it is when it will be dry.  Who it belongs to is a digest (core/digest.h).  A rate
+ * of n in a second with a burst of b is a bucket of b * METERS_TICKS_PER_S / n of which each takes
+ * the n-th part of METERS_TICKS_PER_S.
  *
- * A full table forgets whoever would be dry first: limits become too generous then, never too strict.
+ * A full table forgets whoever would be dry first: limits are too generous then, never too strict.
  */
 #ifndef CORE_METERS_H
 #define CORE_METERS_H

@@ -12,7 +12,8 @@
 /* 0, or a negative errno and one line for the operator in `why`. */
 int server_auth_open(const struct settings *settings, struct accounts *accounts,
 	char why[SERVER_AUTH_WHY_OCTETS], struct login_policy **policy_out);
-/* SIGHUP: the files about tokens anew.  What is wrong with them leaves what was; the log says so. */
+/* SIGHUP: the files about tokens anew.  What is wrong with them leaves what was;
+ * the log says so. */
 void server_auth_reload(struct login_policy *policy);
 /* What AUTH may offer, SASL_BIT()s: what the settings name, without what they do not make work. */
 unsigned server_auth_mechanisms(const struct settings *settings);

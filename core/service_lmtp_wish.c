@@ -115,7 +115,8 @@ tell_verdict(struct lmtp_service *p, enum lmtp_verdict verdict)
 	return lmtp_session_recipient(&p->session, verdict);
 }
 
-/* What a look-up has found, and that its address is the session's now, if it may have mail at all. */
+/* What a look-up has found, and that its address is the session's now,
+ * if it may have mail at all. */
 static enum lmtp_verdict
 judge(struct lmtp_service *p, const struct account *account, int error)
 {

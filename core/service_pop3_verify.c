@@ -1,10 +1,10 @@
 /*
  * service_pop3_verify.c - VERIFY: who is there?  core/auth/authenticate.h answers, in steps.
  *
- * go_on() is where each step ends: the login waits for those that have failed before it, a worker goes
- * on with it, or its answer stands and the session hears it.
- * Invariant: a login that waits (is_waiting) has its timer armed and is with no worker; so an end of
- * the connection finds it home, and takes it along.
+ * go_on() is where each step ends: the login waits for those that have failed before it, a worker
+ * goes on with it, or its answer stands and the session hears it.
+ * Invariant: a login that waits (is_waiting) has its timer armed and is with no worker; so an end
+ * of the connection finds it home, and takes it along.
  */
 #include "core/service_pop3_wish_internal.h"
 

@@ -228,7 +228,7 @@ const struct setting settings_rows[] = {
 			 "each core the process may run on." },
 	{ YES_NO(sqpoll, "no"),
 	  .explanation = "Let a kernel thread for each shard take in submissions (IORING_SETUP_SQPOLL): "
-			 "no system calls under load, but a core for each such thread." },
+			 "fewer system calls under load, but a core for each such thread." },
 	{ TEXT(hostname, "", 0, 253, fault_of_domain),
 	  .explanation = "What the server calls itself to those who deliver mail. Empty: the name of the "
 			 "host." },
@@ -347,7 +347,7 @@ const struct setting settings_rows[] = {
 	  .explanation = "Connections in all; more are refused with one line. Each needs an open file "
 			 "(LimitNOFILE)." },
 	{ NUMBER(connections_per_address, "1000", 0, 10000000), .zero_word = "unlimited",
-	  .explanation = "Connections from one client address. Webmail and mobile carriers come with "
+	  .explanation = "Connections from one client address (IPv6: /64). Webmail and mobile carriers come with "
 			 "thousands of users from few addresses: raise it there." },
 	{ NUMBER(login_deadline_s, "60", 5, 3600),
 	  .explanation = "Seconds from connecting until the login must have succeeded." },
@@ -489,7 +489,7 @@ const struct setting listener_rows[] = {
 	  .explanation = "Mode of a local socket: who may write to it may connect." },
 	{ .name = LISTENER_FIELD(socket_group), .kind = SETTING_TEXT, .fallback = "", .max = 32,
 	  .fault = fault_of_text,
-	  .explanation = "Group of a local socket, `\"postfix\"`. Empty: that of the server." },
+	  .explanation = "Group of a local socket, one that `user` belongs to. Empty: that of the server." },
 	{ .name = LISTENER_FIELD(plaintext_auth), .kind = SETTING_YES_NO, .fallback = "no",
 	  .explanation = "Take passwords although the connection is in clear. For loopback, or behind "
 			 "something that does TLS. `no`: credentials only after TLS has begun." },

@@ -2,9 +2,9 @@
  * tally.c - see tally.h.
  *
  * A word is 44 bits of the digest and 20 bits of count; one whose count is 0 is free.  A word whose
- * count falls to zero becomes free, and probing looks at a fixed run of words, so nothing needs to be
- * moved.  Two threads may give one digest two words for a moment; its limit is then that much too
- * generous, never too strict.
+ * count falls to zero becomes free, and probing looks at a fixed run of words, so nothing needs to
+ * be moved.  Two threads may give one digest two words for a moment; its limit is then that much
+ * too generous, never too strict.
  */
 #include "core/tally.h"
 

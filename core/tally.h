@@ -1,7 +1,7 @@
 /*
  * tally.h - how many there are of each: one table that all shards share, without a lock.
  *
- * Who is counted is a digest (core/digest.h); one atomic word for each, changed by compare-and-swap.
+ * Who is counted is a digest (core/digest.h); an atomic word each, changed by compare-and-swap.
  */
 #ifndef CORE_TALLY_H
 #define CORE_TALLY_H

@@ -1,6 +1,6 @@
 /*
- * proxyhdr.h - the header with which a proxy says for whom it connects: the PROXY protocol, versions 1
- * and 2 (HAProxy's doc/proxy-protocol.txt).
+ * proxyhdr.h - the header with which a proxy says for whom it connects: the PROXY protocol,
+ * versions 1 and 2 (HAProxy's doc/proxy-protocol.txt).
  *
  * Pure.  The reader is handed all that came so far, from the first octet on, until it says that the
  * header is whole or that this is none; it keeps nothing.
@@ -12,8 +12,8 @@
 
 #include <sys/socket.h>
 
-/* What we are ready to hear.  Version 1 has 107 octets at most; version 2 could have 16 + 65,535, but
- * what proxies send, TLS values and all, takes a few hundred. */
+/* What we are ready to hear.  Version 1 has 107 octets at most; version 2 could have 16 + 65,535,
+ * but what proxies send, TLS values and all, takes a few hundred. */
 #define PROXYHDR_OCTETS_MAX 1024u
 
 enum proxyhdr_result {

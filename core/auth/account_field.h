@@ -33,8 +33,8 @@ bool account_field_find(struct span name, enum account_field *field_out);
 /* An account of which nothing is known but its address: enabled, without a password. */
 void account_field_begin(struct span address, struct account *account_out);
 
-/* One field; an empty text leaves it as it is.  0; -EBADMSG: that is no such value; -ENOTSUP: a hash
- * of a scheme that is not accepted. */
+/* One field; an empty text leaves it as it is.  0; -EBADMSG: that is no such value; -ENOTSUP: a
+ * hash of a scheme that is not accepted. */
 int account_field_set(struct account *account, enum account_field field, const char *text,
 	const struct address_rules *rules);
 

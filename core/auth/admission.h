@@ -2,8 +2,8 @@
  * admission.h - how often and how many times at once an account may be logged in.
  *
  * Asked when a login is good, of tables that all shards share: the sessions that there are
- * (core/tally.h), and LOGIN-DELAY (RFC 2449, section 6.5) as a leaky bucket (core/meters.h), so that
- * the burst that a client with three folders makes is no matter and the average is.
+ * (core/tally.h), and LOGIN-DELAY (RFC 2449, section 6.5) as a leaky bucket (core/meters.h), so
+ * that the burst that a client with three folders makes is no matter and the average is.
  */
 #ifndef CORE_AUTH_ADMISSION_H
 #define CORE_AUTH_ADMISSION_H

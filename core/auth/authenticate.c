@@ -453,8 +453,8 @@ authenticate_begin(struct authenticator *a, const struct login_question *questio
 	return find_account(a, question->name, now_ms, r);
 }
 
-/* A good password and an old hash: make a new one, by the way.  It is no matter if that fails, the next
- * login will try again. */
+/* A good password and an old hash: make a new one, by the way.  It is no matter if that fails,
+ * the next login will try again. */
 static void
 better_hash(const struct login_request *r)
 {

@@ -3,11 +3,11 @@
  *
  * In steps, so that a shard never waits: begin() looks the account up and asks the cache of good
  * logins, which answers most; what is left, a look-up in a source that waits or a password hash,
- * work() does on a worker; go_on() is back on the shard, until the answer stands.  An unknown name goes
- * the same way with a dummy hash, so that its time tells nothing.
+ * work() does on a worker; go_on() is back on the shard, until the answer stands.  An unknown name
+ * goes the same way with a dummy hash, so that its time tells nothing.
  *
- * Ownership: a struct authenticator belongs to one shard, its policy is shared and does not change; a
- * struct login_request belongs to its session, and to the worker while work() runs.  Secrets are
+ * Ownership: a struct authenticator belongs to one shard, its policy is shared and does not change;
+ * a struct login_request belongs to its session, and to the worker while work() runs.  Secrets are
  * wiped when the request ends.
  */
 #ifndef CORE_AUTH_AUTHENTICATE_H
@@ -71,8 +71,8 @@ struct login_request {
 	int error; /* of an answer that could not be found out */
 };
 
-/* Name, acts_for, stamp and a token are valid up to the answer; a password or APOP's digest, which may
- * lie in the line, only for this call.
+/* Name, acts_for, stamp and a token are valid up to the answer; a password or APOP's digest, which
+ * may lie in the line, only for this call.
  * True: r->answer stands.  False: work() on one of authenticate_workers(), then go_on(). */
 bool authenticate_begin(struct authenticator *a, const struct login_question *question,
 	uint64_t now_ms, struct login_request *r);
@@ -82,7 +82,8 @@ void authenticate_work(struct login_request *r);
 /* True: r->answer stands.  False: as after begin(). */
 bool authenticate_go_on(struct authenticator *a, uint64_t now_ms, struct login_request *r);
 
-/* Would what comes next tell whether the secret is right?  It has waited for that until `now_ms`. */
+/* Would what comes next tell whether the secret is right?  It has waited for that until
+ * `now_ms`. */
 bool authenticate_is_about_to_tell(const struct login_request *r, bool answer_stands);
 void authenticate_note_wait(struct login_request *r, uint64_t now_ms);
 

@@ -1,6 +1,6 @@
 /*
- * claims.h - what a token must say of itself, in its own claims (RFC 7519, section 4.1) or in the words
- * of the server that made it (RFC 7662, section 2.2): they have the same names.
+ * claims.h - what a token must say of itself, in its own claims (RFC 7519, section 4.1) or in the
+ * words of the server that made it (RFC 7662, section 2.2): they have the same names.
  *
  * Pure.
  */

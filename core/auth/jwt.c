@@ -326,7 +326,8 @@ read_object(struct span part)
 	return object;
 }
 
-/* A token of another kind (a logout token, a proof of possession) is not for us (RFC 8725, 3.11). */
+/* A token of another kind (a logout token, a proof of possession) is not for us:
+ * RFC 8725, section 3.11. */
 static bool
 is_of_our_type(const json_t *header)
 {

@@ -24,8 +24,8 @@
 int password_verify(struct span secret, const char *hash, bool *right_out);
 
 /* A new hash with a fresh salt.  `scheme` as in the settings: yescrypt, scram-sha-256,
- * sha512-crypt, bcrypt, plain (-ENOTSUP: another).  -EINVAL: a secret that password_verify() would call wrong;
- * -ERANGE: above the 72 octets that bcrypt looks at. */
+ * sha512-crypt, bcrypt, plain (-ENOTSUP: another).  -EINVAL: a secret that password_verify() would
+ * call wrong; -ERANGE: above the 72 octets that bcrypt looks at. */
 int password_make(
 	const char *scheme, struct span secret, char hash_out[ACCOUNT_HASH_OCTETS_MAX + 1]);
 

@@ -213,8 +213,8 @@ verify_argon2(struct span secret, const char *encoded, argon2_type type, bool *r
 	return result == ARGON2_MEMORY_ALLOCATION_ERROR ? -ENOMEM : -EINVAL;
 }
 
-/* Its parameters are read where it is verified; here that it looks like one.  libargon2 takes octets
- * beyond ASCII for digits of base64. */
+/* Its parameters are read where it is verified; here that it looks like one.  libargon2 takes
+ * octets beyond ASCII for digits of base64. */
 static int
 check_argon2(const char *encoded, const char *beginning)
 {

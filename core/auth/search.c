@@ -93,8 +93,8 @@ search_work(struct account_search *s)
 			s->policy->sources[s->source], span_of_string(s->address), s->account);
 }
 
-/* What was said of the account when all could answer: by the source that cannot now, or by one behind
- * it, which was asked then because those before it did not know the account. */
+/* What was said of the account when all could answer: by the source that cannot now, or by one
+ * behind it, which was asked then because those before it did not know the account. */
 static bool
 remembers(struct authenticator *a, uint64_t now_ms, struct account_search *s)
 {

@@ -1,9 +1,9 @@
 /*
  * search.h - one account, looked up in the sources in their order.
  *
- * In the steps of authenticate.h, so that a shard never waits: begin() asks the LMDB file and what is
- * remembered of the others; what is left work() asks on a worker of that source; go_on() is back on
- * the shard.  While a source cannot answer, what it said last counts for its stale_ms.
+ * In the steps of authenticate.h, so that a shard never waits: begin() asks the LMDB file and what
+ * is remembered of the others; what is left work() asks on a worker of that source; go_on() is back
+ * on the shard.  While a source cannot answer, what it said last counts for its stale_ms.
  *
  * Ownership: the search borrows the account it fills until it is over.
  */
@@ -41,7 +41,8 @@ struct search_counts {
 	struct count stale;      /* could not be asked: what it said once counts */
 };
 
-/* `address` is canonical.  True: it is over.  False: work() on one of search_workers(), then go_on(). */
+/* `address` is canonical.  True: it is over.
+ * False: work() on one of search_workers(), then go_on(). */
 bool search_begin(struct authenticator *a, const char *address, enum search_for whom,
 	uint64_t now_ms, struct account *account, struct account_search *s);
 struct offload *search_workers(const struct account_search *s);

@@ -1,8 +1,8 @@
 /*
  * source.h - where accounts come from: the spool's LMDB file, a database, a directory, PAM.
  *
- * Sources are asked in the order of the settings until one knows the account.  One that cannot answer
- * ends the search: the account could be there, so the login is unavailable, never wrong.
+ * Sources are asked in the order of the settings until one knows the account.  One that cannot
+ * answer ends the search: the account could be there, so the login is unavailable, never wrong.
  *
  * A source that does not wait is asked by the shard.  One that does has a small pool of workers, as
  * many as it has connections; what they are told to do ends within its time limit.  When as many
@@ -26,8 +26,8 @@
 
 struct source;
 
-/* Errors: -EBADMSG or -ENOTSUP are about one account, whose entry makes no sense; -ETIMEDOUT and all
- * others are about the source. */
+/* Errors: -EBADMSG or -ENOTSUP are about one account, whose entry makes no sense; -ETIMEDOUT and
+ * all others are about the source. */
 struct source_ops {
 	/* The account of a canonical address.  0; -ENOENT: it is not here, ask the next; any other:
 	 * it cannot be said (-ETIMEDOUT: not within the time limit). */

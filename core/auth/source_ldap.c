@@ -2,8 +2,8 @@
  * source_ldap.c - see source_ldap.h.
  *
  * libldap's asynchronous calls, each followed by a wait for its result with the time limit.  A
- * connection on which anything went wrong is closed; if it was an old one the question is asked once
- * more on a new one.
+ * connection on which anything went wrong is closed; if it was an old one the question is asked
+ * once more on a new one.
  */
 #include "core/auth/source_ldap.h"
 
@@ -89,8 +89,8 @@ limit_of(const struct source *s)
 		(suseconds_t)(s->time_limit_ms % 1000 * 1000) };
 }
 
-/* All messages of one answer, or what went wrong, as an LDAP result code; *answer_out is the caller's
- * to free, also then, unless it is NULL. */
+/* All messages of one answer, or what went wrong, as an LDAP result code; *answer_out is the
+ * caller's to free, also then, unless it is NULL. */
 static int
 take_answer(struct source *s, LDAP *ld, int sent, int id, LDAPMessage **answer_out)
 {

@@ -1,11 +1,11 @@
 /*
  * source_ldap.h - accounts in an LDAP directory.
  *
- * A search as the service's user finds the entry; its attributes are mapped to the fields of an account
- * (account_field.h).  The password is either one of them, a hash that is verified here, or it is proven
- * by a bind as the entry that was found, on a connection kept for that.  An empty secret is never
- * bound with: servers take that for an anonymous bind, and say yes (RFC 4513, section 5.1.2).
- * Referrals are not followed.  One or two connections for each worker.
+ * A search as the service's user finds the entry; its attributes are mapped to the fields of an
+ * account (account_field.h).  The password is either one of them, a hash that is verified here, or
+ * it is proven by a bind as the entry that was found, on a connection kept for that.  An empty
+ * secret is never bound with: servers take that for an anonymous bind, and say yes (RFC 4513,
+ * section 5.1.2).  Referrals are not followed.  One or two connections for each worker.
  *
  * The time limit holds for each operation of a question (connecting, TLS, bind, search) on its own.
  */

@@ -2,11 +2,12 @@
  * source_pam.h - accounts whose secrets PAM proves.
  *
  * pam_authenticate(3) and pam_acct_mgmt(3) of the operator's service; no session is opened and no
- * credentials are taken.  PAM knows no accounts: either every name is one (until its secret is wrong;
- * such a source is not asked who gets mail), or those that the system's users have (getpwnam_r(3)).
+ * credentials are taken.  PAM knows no accounts: either every name is one (until its secret is
+ * wrong; such a source is not asked who gets mail), or those that the system's users have
+ * (getpwnam_r(3)).
  *
- * A module may take as long as it likes, and nobody can stop it: the time limit of a source is not kept
- * here.  What waits behind it ends by auth_queue_deadline_s, and no shard ever waits.
+ * A module may take as long as it likes, and nobody can stop it: the time limit of a source is not
+ * kept here.  What waits behind it ends by auth_queue_deadline_s, and no shard ever waits.
  */
 #ifndef CORE_AUTH_SOURCE_PAM_H
 #define CORE_AUTH_SOURCE_PAM_H

@@ -2,8 +2,8 @@
  * source_pgsql.c - see source_pgsql.h.
  *
  * libpq without blocking: every wait is a poll() with what is left of the time limit.  A connection
- * on which anything went wrong is closed.  If it was an old one the question is asked once more on a
- * new one: the server may have been restarted since, and that is nobody's loss.
+ * on which anything went wrong is closed.  If it was an old one the question is asked once more on
+ * a new one: the server may have been restarted since, and that is nobody's loss.
  */
 #include "core/auth/source_pgsql.h"
 

@@ -3,8 +3,8 @@
  *
  * The query has the address as $1, its local part as $2 and its domain as $3, all bound, never
  * pasted: no name can change what is asked.  It gives no row, or one, whose columns are named as in
- * account_field.h.  One connection for each worker, made at the first question and made anew when it
- * breaks.  The time limit holds for each question as a whole and for the server's work on it
+ * account_field.h.  One connection for each worker, made at the first question and made anew when
+ * it breaks.  The time limit holds for each question as a whole and for the server's work on it
  * (statement_timeout); looking up a host name in DNS is outside of it (hostaddr avoids that).
  */
 #ifndef CORE_AUTH_SOURCE_PGSQL_H

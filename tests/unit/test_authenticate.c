@@ -1,6 +1,6 @@
 /*
- * test_authenticate.c - the steps of a login over sources that wait: their order, their silence, what
- * is remembered of them, and who proves.
+ * test_authenticate.c - the steps of a login over sources that wait: their order, their silence,
+ * what is remembered of them, and who proves.
  */
 #include "core/auth/authenticate.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_password_legacy.c - hashes of other servers: known answers, damaged ones, and nothing but the right
- * secret fits.
+ * test_password_legacy.c - hashes of other servers: known answers, damaged ones, and nothing but
+ * the right secret fits.
  */
 #include "core/auth/password_legacy.h"
 

@@ -1,5 +1,5 @@
 /*
- * test_penalties.c - failures cost time and are forgotten; an account has its sessions and its delay.
+ * test_penalties.c - failures cost time and are forgotten; an account has its sessions, its delay.
  */
 #include "core/auth/admission.h"
 #include "core/auth/penalties.h"

@@ -1,5 +1,5 @@
 /*
- * test_template.c - addresses put into an operator's text: no name can end a filter or begin another.
+ * test_template.c - addresses put into an operator's text: no name ends a filter or begins one.
  */
 #include "core/auth/template.h"
 
