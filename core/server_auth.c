@@ -185,6 +185,7 @@ open_tokens(const struct settings *s, char why[SERVER_AUTH_WHY_OCTETS], struct t
 		.introspection = {
 			.url = s->oauth_introspection_url,
 			.credentials = s->oauth_introspection_credentials,
+			.ca_file = s->oauth_introspection_ca,
 			.connections = s->oauth_workers,
 			.time_limit_ms = s->oauth_time_limit_ms,
 		},

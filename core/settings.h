@@ -156,6 +156,7 @@ struct settings {
 	const char *oauth_account_claim;
 	const char *oauth_introspection_url;         /* "": nobody is asked about tokens */
 	const char *oauth_introspection_credentials; /* a file; "": none are sent */
+	const char *oauth_introspection_ca;          /* a file; "": whom the system trusts */
 	unsigned oauth_time_limit_ms;
 	unsigned oauth_workers;
 	unsigned oauth_cache_seconds;

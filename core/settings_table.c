@@ -317,6 +317,9 @@ const struct setting settings_rows[] = {
 	{ TEXT(oauth_introspection_credentials, "", 0, 4095, fault_of_text),
 	  .explanation = "File with one line, `NAME:SECRET`, by which this server is known there (HTTP basic "
 			 "authentication). SIGHUP reads it anew. Empty: none are sent." },
+	{ TEXT(oauth_introspection_ca, "", 0, 4095, fault_of_text),
+	  .explanation = "File with the certificates, in PEM form, of the authorities that may have certified "
+			 "that server. Empty: those that the system trusts (package ca-certificates)." },
 	{ NUMBER(oauth_time_limit_ms, "3000", 50, 60000),
 	  .explanation = "Milliseconds that an answer about a token may take; after that the client reads "
 			 "`[SYS/TEMP]`." },

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ANSWER_OCTETS_MAX      65536u
 #define CREDENTIALS_OCTETS_MAX 1024u
@@ -104,6 +105,17 @@ check_url(const char *url, char why[INTROSPECT_WHY_OCTETS])
 	return -EINVAL;
 }
 
+/* The library would say so at the first question only. */
+static int
+check_ca(const char *path, char why[INTROSPECT_WHY_OCTETS])
+{
+	if (path[0] == '\0' || access(path, R_OK) == 0)
+		return 0;
+	snprintf(why, INTROSPECT_WHY_OCTETS, "oauth_introspection_ca: %.300s cannot be read: %s",
+		path, strerror(errno));
+	return -EINVAL;
+}
+
 /* More than fits ends the transfer. */
 static size_t
 take_octets(char *octets, size_t one, size_t count, void *ctx)
@@ -128,6 +140,10 @@ open_request(struct introspect *i, struct request *r)
 		curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
 		curl_easy_setopt(h, CURLOPT_PROXY, "") != CURLE_OK ||
 		curl_easy_setopt(h, CURLOPT_HTTPHEADER, i->headers) != CURLE_OK)
+		return -ENOMEM;
+	if (i->options.ca_file[0] != '\0' &&
+		(curl_easy_setopt(h, CURLOPT_CAINFO, i->options.ca_file) != CURLE_OK ||
+			curl_easy_setopt(h, CURLOPT_CAPATH, NULL) != CURLE_OK))
 		return -ENOMEM;
 	(void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -173,6 +189,8 @@ introspect_open(const struct introspect_options *options, char why[INTROSPECT_WH
 	i->request_count = count;
 	pthread_mutex_init(&i->lock, NULL);
 	error = check_url(options->url, why);
+	if (error == 0)
+		error = check_ca(options->ca_file, why);
 	if (error == 0)
 		error = read_credentials(options->credentials, i->credentials, why);
 	if (error == 0)
@@ -281,6 +299,8 @@ errno_of(CURLcode code)
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_CONNECT:
 		return -ECONNREFUSED;
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return -EKEYREJECTED;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
 	default:

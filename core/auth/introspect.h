@@ -22,6 +22,7 @@ struct introspect;
 struct introspect_options {
 	const char *url;
 	const char *credentials; /* a file with "name:secret"; "": none are sent */
+	const char *ca_file;     /* of who may certify the server; "": whom the system trusts */
 	unsigned connections;
 	unsigned time_limit_ms;
 };
@@ -34,7 +35,7 @@ void introspect_close(struct introspect *i);
 int introspect_reload(struct introspect *i, char why[INTROSPECT_WHY_OCTETS]);
 
 /* 0 and *why_out: NULL if it is good (then *owner_out is set), else a word for the log.  -ETIMEDOUT,
- * -ECONNREFUSED, -EACCES (it refuses us), -EPROTO, -EBADMSG, -ENOMEM: nothing was said of it. */
+ * -ECONNREFUSED, -EKEYREJECTED (its certificate), -EACCES (it refuses us), -EPROTO, -EBADMSG, -ENOMEM: nothing was said of it. */
 int introspect_verify(struct introspect *i, const struct claims_rules *rules, struct span token,
 	int64_t now, struct token_owner *owner_out, const char **why_out);
 

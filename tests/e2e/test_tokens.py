@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ import unittest
 import urllib.parse
 
 import harness
+import tls
 
 ALICE = "alice@" + harness.DOMAIN
 ISSUER = "https://id.example.org"
@@ -94,8 +96,12 @@ class Issuer(http.server.ThreadingHTTPServer):
         def log_message(self, *unused):
             pass
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         super().__init__(("127.0.0.1", 0), self.Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.asked, self.connections = [], []
         self.says(active=True, email=ALICE)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -335,6 +341,21 @@ class Tokens(harness.Case):
             site.session().close()
             self.assertLess(time.monotonic() - began, 1.0)
             self.assertTrue(slow.line().startswith(b"+OK"))
+
+    def test_an_issuer_over_tls(self):
+        mine, other = tls.certificate("localhost"), tls.certificate("elsewhere")
+        for shown, trusted, is_good in ((mine, mine, True), (mine, other, False), (other, other, False)):
+            issuer = Issuer(shown)
+            self.addCleanup(issuer.stop)
+            site = self.site(oauth_introspection_url='"https://localhost:%d/"' % issuer.server_port,
+                             oauth_introspection_ca='"%s"' % trusted[0])
+            if is_good:
+                self.good(site, "one")
+                continue
+            self.unavailable(site, "one")
+            self.assertEqual(issuer.asked, [])
+            self.assertEqual(site.wait_for_events("introspection_failed")[0]["error"],
+                             "Key was rejected by service")
 
     def test_credentials_for_the_issuer(self):
         path = os.path.join(self.site(users=(), start=False).directory, "credentials")

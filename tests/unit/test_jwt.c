@@ -494,7 +494,7 @@ options(const char *const *paths, const char *url)
 		.key_files = paths,
 		.key_file_count = paths == NULL ? 0 : 1,
 		.rules = rules,
-		.introspection = { url, "", 1, 500 },
+		.introspection = { url, "", "", 1, 500 },
 		.queue_max = 4,
 		.cache_ms = 1000,
 	};
@@ -523,6 +523,10 @@ what_is_missing_is_said_at_the_start(void **state)
 		assert_memory_equal(why, "oauth_introspection_url", 23);
 	}
 	o = options(NULL, "http://127.0.0.1:9/");
+	o.introspection.ca_file = "/nowhere/ca";
+	assert_int_equal(tokens_open(&o, why, &t), -EINVAL);
+	assert_non_null(strstr(why, "oauth_introspection_ca: "));
+	o.introspection.ca_file = "";
 	o.introspection.credentials = "/nowhere/secret";
 	assert_int_equal(tokens_open(&o, why, &t), -EINVAL);
 	assert_non_null(strstr(why, "oauth_introspection_credentials"));
