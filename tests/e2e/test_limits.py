@@ -147,6 +147,35 @@ class Penalties(Limits):
             pop.rest()
             pop.close()
 
+    def test_who_leaves_before_the_answer_has_failed(self):
+        """Otherwise a guesser would not wait: no answer at once is an answer."""
+        site = self.penal_site(auth_penalty_max_s="3", auth_penalty_forget_s="3600", shards="1")
+        for n in range(1, 5):
+            pop = site.pop()
+            pop.line()
+            pop.send("USER alice\r\nPASS wrong\r\n")
+            pop.line()
+            pop.reset() if n % 2 else pop.close()
+            self.assertEqual(len(site.wait_for_events("login_failed", n)), n)
+        # A reset is seen at once by who has something to send: the wait is over then.
+        pop = site.pop(receive_buffer=4096)
+        pop.line()
+        sent, before = 0, -1
+        while sent != before:
+            before = sent
+            pop.send("CAPA\r\n" * 400)
+            time.sleep(0.05)
+            sent = self.metric(site, "ringpost_sent_octets_total")
+        pop.send("USER alice\r\nPASS wrong\r\n")
+        deadline = time.monotonic() + 10
+        while self.metric(site, "ringpost_logins_waiting") != 1:
+            self.assertLess(time.monotonic(), deadline)
+        pop.reset()
+        told = site.wait_for_events("login_failed", 5)
+        self.assertEqual([e["why"] for e in told], ["wrong_password"] * 4 + ["gone_while_waiting"])
+        self.assertEqual(self.metric(site, "ringpost_logins_waiting"), 0)
+        self.assert_takes(self.attempt(site, "alice")[1], 3, "after those that left")
+
     def test_scram_waits_before_a_wrong_proof_is_told(self):
         site = self.penal_site(auth_penalty_max_s="1", auth_penalty_forget_s="3600",
                                sasl_mechanisms='"SCRAM-SHA-256"')
