@@ -109,27 +109,26 @@ octets_of(const struct sockaddr *address)
 
 enum guests_answer
 guests_enter(
-	struct guests *g, const struct sockaddr *address, uint64_t now_ms, uint64_t *ticket_out)
+	struct guests *g, const struct sockaddr *address, uint64_t now_ms, uint32_t *ticket_out)
 {
-	uint32_t ticket = TALLY_NO_TICKET;
 	enum guests_answer answer;
 
+	*ticket_out = TALLY_NO_TICKET;
 	if (atomic_fetch_add_explicit(&g->count, 1, memory_order_relaxed) >= g->max)
 		answer = GUESTS_FULL;
 	else
 		answer = enter_by_address(
-			g, address->sa_family, octets_of(address), now_ms, &ticket);
+			g, address->sa_family, octets_of(address), now_ms, ticket_out);
 	if (answer != GUESTS_WELCOME)
 		atomic_fetch_sub_explicit(&g->count, 1, memory_order_relaxed);
-	*ticket_out = ticket;
 	return answer;
 }
 
 void
-guests_leave(struct guests *g, uint64_t ticket)
+guests_leave(struct guests *g, uint32_t ticket)
 {
 	atomic_fetch_sub_explicit(&g->count, 1, memory_order_relaxed);
-	tally_leave(g->addresses, (uint32_t)ticket);
+	tally_leave(g->addresses, ticket);
 }
 
 bool

@@ -38,8 +38,8 @@ void guests_close(struct guests *g);
 /* Count one in.  GUESTS_WELCOME: *ticket_out is for guests_leave(); any other answer counts
  * nothing. */
 enum guests_answer guests_enter(
-	struct guests *g, const struct sockaddr *address, uint64_t now_ms, uint64_t *ticket_out);
-void guests_leave(struct guests *g, uint64_t ticket);
+	struct guests *g, const struct sockaddr *address, uint64_t now_ms, uint32_t *ticket_out);
+void guests_leave(struct guests *g, uint32_t ticket);
 
 /* May one from there begin a TLS handshake?  True: it is counted.  `address` as in
  * digest_address(), any where `family` is AF_UNIX. */

@@ -459,7 +459,7 @@ note_peer(struct service *v, const struct sockaddr_storage *peer)
 
 bool
 service_start(struct shard *shard, struct door *door, int fd, const struct sockaddr_storage *peer,
-	uint64_t ticket)
+	uint32_t ticket)
 {
 	struct service *v = slab_take(&shard->services[door->settings->protocol]);
 

@@ -51,13 +51,13 @@ struct service {
 	uint16_t peer_port;
 	uint32_t octets_this_turn; /* taken without waiting for the next */
 	uint8_t peer_family;       /* AF_INET, AF_INET6 or AF_UNIX */
-	bool conn_is_gone;
-	bool heard_octets;
-	bool wish_is_away; /* others work for it: the slot stays */
-	uint8_t wait;      /* enum service_wait */
-	uint8_t end;       /* enum service_end */
+	bool conn_is_gone : 1;
+	bool heard_octets : 1;
+	bool wish_is_away : 1; /* others work for it: the slot stays */
+	uint8_t wait;          /* enum service_wait */
+	uint8_t end;           /* enum service_end */
 	uint8_t peer_address[16];
-	uint64_t ticket;
+	uint32_t ticket;
 	uint64_t started_ms;
 };
 
@@ -101,7 +101,7 @@ struct service_protocol {
 /* A connection from `peer` was accepted on `door` and counted (guests_enter()).  It is the
  * service's from here on; false: no memory, it is still the caller's. */
 bool service_start(struct shard *shard, struct door *door, int fd,
-	const struct sockaddr_storage *peer, uint64_t ticket);
+	const struct sockaddr_storage *peer, uint32_t ticket);
 
 /* A wish has come true: go on with what comes next. */
 void service_resume(struct service *v, int next);

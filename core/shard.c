@@ -114,7 +114,7 @@ accepted(struct listener *l, int fd)
 	struct door *door = container_of(l, struct door, listener);
 	struct shard *s = door->shard;
 	struct sockaddr_storage peer = { 0 };
-	uint64_t ticket;
+	uint32_t ticket;
 
 	if (socket_peer(fd, &peer) != 0) {
 		socket_close(fd); /* gone already */

@@ -322,7 +322,7 @@ from(const char *text)
 }
 
 static enum guests_answer
-enter(struct guests *g, const char *text, uint64_t now_ms, uint64_t *ticket_out)
+enter(struct guests *g, const char *text, uint64_t now_ms, uint32_t *ticket_out)
 {
 	struct sockaddr_in in = from(text);
 
@@ -337,7 +337,7 @@ guests_are_counted_in_all_by_address_and_by_second(void **state)
 		.per_address_max = 25,
 		.connections_per_s = 2,
 	};
-	uint64_t tickets[40], ticket;
+	uint32_t tickets[40], ticket;
 	struct guests *g;
 	unsigned count = 0;
 
