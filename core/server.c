@@ -244,7 +244,7 @@ open_shared(struct server *server)
 	if (error != 0)
 		goto fail_policy;
 	snprintf(why, sizeof(why), "cannot start");
-	error = offload_open(
+	error = offload_open_behind(
 		"auth", settings->auth_workers, settings->auth_queue, &c->auth_workers);
 	if (error != 0)
 		goto fail_limits;

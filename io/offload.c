@@ -11,11 +11,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define NICE_BEHIND 10
 
 struct offload {
 	pthread_mutex_t lock;
@@ -25,6 +29,7 @@ struct offload {
 	unsigned waiting;
 	unsigned queue_max;
 	bool closing;
+	bool steps_back;
 	unsigned thread_count;
 	char name[10];
 	pthread_t threads[];
@@ -71,12 +76,25 @@ take_job(struct offload *o)
 	return job;
 }
 
+/* The calling thread only (Linux keeps both for each).  What cannot be had is no matter. */
+static void
+step_back(void)
+{
+	const struct sched_param none = { 0 };
+	int nice_now = getpriority(PRIO_PROCESS, 0);
+
+	(void)sched_setscheduler(0, SCHED_BATCH, &none);
+	(void)setpriority(PRIO_PROCESS, 0, nice_now + NICE_BEHIND);
+}
+
 static void *
 worker_main(void *argument)
 {
 	struct offload *o = argument;
 	struct offload_job *job;
 
+	if (o->steps_back)
+		step_back();
 	while ((job = take_job(o)) != NULL) {
 		job->work(job);
 		come_home(job->home, job);
@@ -95,8 +113,9 @@ stop_threads(struct offload *o)
 		pthread_join(o->threads[i], NULL);
 }
 
-int
-offload_open(const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out)
+static int
+open_pool(const char *name, unsigned threads, unsigned queue_max, bool steps_back,
+	struct offload **offload_out)
 {
 	struct offload *o = calloc(1, sizeof(*o) + threads * sizeof(o->threads[0]));
 
@@ -107,6 +126,7 @@ offload_open(const char *name, unsigned threads, unsigned queue_max, struct offl
 	pthread_cond_init(&o->work_is_there, NULL);
 	o->last = &o->first;
 	o->queue_max = queue_max;
+	o->steps_back = steps_back;
 	snprintf(o->name, sizeof(o->name), "%s", name);
 	for (; o->thread_count < threads; o->thread_count++) {
 		pthread_t *thread = &o->threads[o->thread_count];
@@ -123,6 +143,19 @@ offload_open(const char *name, unsigned threads, unsigned queue_max, struct offl
 	}
 	*offload_out = o;
 	return 0;
+}
+
+int
+offload_open(const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out)
+{
+	return open_pool(name, threads, queue_max, false, offload_out);
+}
+
+int
+offload_open_behind(
+	const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out)
+{
+	return open_pool(name, threads, queue_max, true, offload_out);
 }
 
 void

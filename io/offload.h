@@ -25,6 +25,10 @@ struct offload_job {
  * negative errno. */
 int offload_open(
 	const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out);
+/* The same, for work that takes long: its threads step back (SCHED_BATCH, nice 10 more than the
+ * process), so that a shard on the same core need not wait for them. */
+int offload_open_behind(
+	const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out);
 /* Waits for the jobs that were taken on; no new ones may come. */
 void offload_close(struct offload *o);
 

@@ -46,6 +46,14 @@ offload_open(const char *name, unsigned threads, unsigned queue_max, struct offl
 	return 0;
 }
 
+/* Fibers have no priorities. */
+int
+offload_open_behind(
+	const char *name, unsigned threads, unsigned queue_max, struct offload **offload_out)
+{
+	return offload_open(name, threads, queue_max, offload_out);
+}
+
 void
 offload_close(struct offload *o)
 {

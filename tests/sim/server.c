@@ -49,7 +49,7 @@ open_shared(struct instance *s)
 	must(server_auth_open(settings, NULL, why, &s->login_policy) == 0);
 	c->login_policy = s->login_policy;
 	must(server_limits_open(settings, c) == 0);
-	must(offload_open("auth", settings->auth_workers, QUEUE_MAX, &c->auth_workers) == 0);
+	must(offload_open_behind("auth", settings->auth_workers, QUEUE_MAX, &c->auth_workers) == 0);
 	s->login_policy->hashers = c->auth_workers;
 	must(offload_open("disk", settings->disk_workers, QUEUE_MAX, &c->disk_workers) == 0);
 	must(desk_open(&c->disk, &desk, &c->desk) == 0);

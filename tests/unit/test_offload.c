@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -202,6 +204,46 @@ any_thread_may_call_a_shard(void **state)
 	}
 }
 
+struct looked {
+	struct offload_job job;
+	int policy;
+	int nice;
+	bool is_home;
+};
+
+static void
+look_at_thread(struct offload_job *job)
+{
+	struct looked *l = container_of(job, struct looked, job);
+
+	l->policy = sched_getscheduler(0);
+	l->nice = getpriority(PRIO_PROCESS, 0);
+}
+
+static void
+looked(struct offload_job *job)
+{
+	container_of(job, struct looked, job)->is_home = true;
+}
+
+static void
+workers_behind_step_back(void **state)
+{
+	struct fixture *f = *state;
+	struct looked l = { .job = { .work = look_at_thread, .done = looked } };
+	int ours = getpriority(PRIO_PROCESS, 0);
+	struct offload *o;
+
+	assert_int_equal(offload_open_behind("behind", 1, 1, &o), 0);
+	assert_int_equal(offload_submit(o, f->home, &l.job), 0);
+	while (!l.is_home)
+		assert_int_equal(loop_turn(&f->loop, 1000), 0);
+	assert_int_equal(l.policy, SCHED_BATCH);
+	assert_int_equal(l.nice, ours + 10 < 19 ? ours + 10 : 19);
+	assert_int_equal(getpriority(PRIO_PROCESS, 0), ours);
+	offload_close(o);
+}
+
 int
 main(void)
 {
@@ -210,6 +252,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_full_queue_takes_no_more, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			closing_waits_for_what_was_taken_on, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(workers_behind_step_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(any_thread_may_call_a_shard, set_up, tear_down),
 	};
 
