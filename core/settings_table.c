@@ -610,13 +610,14 @@ section_of_source(const struct settings *s, const char *name)
 	return NULL;
 }
 
-static bool
-is_asked(const struct settings *s, const char *name)
+static unsigned
+times_asked(const struct settings *s, const char *name)
 {
+	unsigned times = 0;
+
 	for (unsigned i = 0; i < s->sources.count; i++)
-		if (strcmp(s->sources.at[i], name) == 0)
-			return true;
-	return false;
+		times += strcmp(s->sources.at[i], name) == 0;
+	return times;
 }
 
 static bool
@@ -660,6 +661,11 @@ settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS]
 	for (unsigned i = 0; i < s->sources.count; i++) {
 		const char *name = s->sources.at[i];
 
+		if (times_asked(s, name) > 1) {
+			snprintf(why, SETTING_WHY_OCTETS,
+				"sources names \"%.64s\" twice; allowed: once", name);
+			return true;
+		}
 		if (strcmp(name, "lmdb") == 0 || section_of_source(s, name) != NULL)
 			continue;
 		snprintf(why, SETTING_WHY_OCTETS,
@@ -670,7 +676,8 @@ settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS]
 		const struct settings_source *source = &s->source_sections[i];
 		const char *fault = fault_of_section(source);
 
-		if (fault == NULL && is_asked(s, source->name) && strcmp(source->name, "lmdb") != 0)
+		if (fault == NULL && times_asked(s, source->name) > 0 &&
+			strcmp(source->name, "lmdb") != 0)
 			continue;
 		snprintf(why, SETTING_WHY_OCTETS, "source %.64s: %.160s", source->name,
 			fault != NULL

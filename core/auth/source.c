@@ -148,6 +148,19 @@ source_say(struct source *s, const char *format, ...)
 	pthread_mutex_unlock(&s->health.lock);
 }
 
+/* Nobody else says anything of it. */
+static void
+log_damaged(struct source *s, struct span address, int error)
+{
+	char said[SOURCE_SAID_OCTETS];
+
+	pthread_mutex_lock(&s->health.lock);
+	strcpy(said, s->health.said);
+	pthread_mutex_unlock(&s->health.lock);
+	log_event(EVENT_ACCOUNT_DAMAGED, kv_str("source", s->name), kv_span("address", address),
+		kv_str("error", strerror(-error)), kv_str("said", said));
+}
+
 int
 source_find(struct source *s, struct span address, struct account *account_out)
 {
@@ -157,9 +170,7 @@ source_find(struct source *s, struct span address, struct account *account_out)
 		return -ECONNREFUSED;
 	error = note(s, s->ops->find(s, address, account_out));
 	if (error == -EBADMSG || error == -ENOTSUP)
-		log_event(EVENT_ACCOUNT_DAMAGED, kv_str("source", s->name),
-			kv_span("address", address), kv_str("error", strerror(-error)),
-			kv_str("said", s->health.said));
+		log_damaged(s, address, error);
 	return error;
 }
 

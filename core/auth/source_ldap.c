@@ -425,6 +425,8 @@ prove_by(
 		if (*right_out || is_refusal(result))
 			return 0;
 		error = fail(s, c->proof, "bind", result);
+		if (error == -EIO && result > 0) /* the server said so, of this entry */
+			return -EBADMSG;
 		drop(&c->proof);
 		if (!is_old || error == -ETIMEDOUT)
 			return error;

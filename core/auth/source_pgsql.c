@@ -129,14 +129,14 @@ take_result(struct source *s, struct connection *c, uint64_t deadline_ms, PGresu
 
 /* ---- errors of the server ------------------------------------------------------------------ */
 
-/* Class 22 is about the data: this name or this row, which must not count as a failure of the
- * source, or names made up by a guest could take it down. */
+/* Class 22 is about the data, P0001 what a function raises: this name or this row, which must not
+ * count as a failure of the source, or names made up by a guest could take it down. */
 static int
 error_of_state(const char *state)
 {
 	if (strcmp(state, "22021") == 0) /* octets that no name in this database can have */
 		return -ENOENT;
-	if (strncmp(state, "22", 2) == 0)
+	if (strncmp(state, "22", 2) == 0 || strcmp(state, "P0001") == 0)
 		return -EBADMSG;
 	if (strcmp(state, "57014") == 0) /* statement_timeout */
 		return -ETIMEDOUT;

@@ -68,6 +68,18 @@ class FromDatabase(harness.Case):
             f.write("source there {\n%s}\n" % "".join("\t%s = %s\n" % i for i in section.items()))
         return site.start()
 
+    def site_of_example(self, example, *replaced):
+        """What the page says, with its places replaced by ours."""
+        for there, here in replaced:
+            self.assertIn(there, example)
+            example = example.replace(there, here)
+        site = self.site(users=("local",), start=False)
+        with open(site.config) as f:
+            ours = f.read()
+        with open(site.config, "w") as f:
+            f.write(example + ours)
+        return site.start()
+
     def assert_answer(self, site, name, secret, expected):
         said = session(site, name, secret)
         self.assertTrue(said.startswith(expected), (name, secret, said))
@@ -139,6 +151,13 @@ class FromDatabase(harness.Case):
         with harness.Lmtp(site.lmtp_port) as lmtp:
             lmtp.say("MAIL FROM:<>", 250)
             lmtp.say("RCPT TO:<alice@example.org>", 250)
+
+
+def examples(heading):
+    """All blocks of docs/OPERATING.md under it, in order."""
+    with open(os.path.join(harness.ROOT, "docs/OPERATING.md")) as page:
+        section = re.search(r"^%s\n(.*?)(?=^##)" % re.escape(heading), page.read(), re.M | re.S)
+    return re.findall(r"^```\w*\n(.*?)^```", section[1], re.M | re.S)
 
 
 class PostgreSQL(FromDatabase):
@@ -245,6 +264,17 @@ class PostgreSQL(FromDatabase):
         time.sleep(1.2)
         self.assert_answer(site, "changes", "new", AUTH)
 
+    def test_the_example_of_the_page(self):
+        table, settings = examples("### PostgreSQL")
+        self.server.run(table + "INSERT INTO accounts VALUES ('carol@example.org', '{PLAIN}secret', true, NULL, NULL),"
+                        "('off@example.org', '{PLAIN}secret', false, NULL, NULL),"
+                        "('sales@example.org', '{PLAIN}secret', true, 1000000, 'carol@example.org');")
+        site = self.site_of_example(settings, ("host=/run/postgresql dbname=mail", "hostaddr=127.0.0.1 "
+                                               "port=%d dbname=postgres" % self.server.port))
+        site.deliver([b"Subject: one\n\nText\n"], "carol")
+        for name, answer in (("local", b"+OK 0"), ("carol", b"+OK 1"), ("sales", b"+OK 1"), ("off", AUTH)):
+            self.assert_answer(site, name, "secret", answer)
+
     def test_killed_and_restarted(self):
         site = self.check_down_and_up(self.server.kill, self.server.start)
         self.assertRegex(site.log(), r'event=source_down level=error source="there" error="[^"]+" said="[^"]+')
@@ -292,14 +322,24 @@ class PostgreSQL(FromDatabase):
             site.stop()
 
     def test_started_while_it_is_down(self):
+        def told(name):
+            """What is told of the source, by outcome."""
+            return {labels: int(value) for labels, value in re.findall(
+                r'%s\{source="there",?([^}]*)\} (\d+)' % name, site.ringpost("metrics").stdout.decode())}
         self.server.kill()
-        site = self.site_of()
-        self.assert_answer(site, "alice", "secret", TEMPORARY)
+        site = self.site_of(metrics='"127.0.0.1:%d"' % harness.free_port())
+        for _ in range(3):
+            self.assert_answer(site, "alice", "secret", TEMPORARY)
+        self.assertEqual(told("ringpost_source_down"), {"": 1})
         self.server.start()
         time.sleep(2.5)
         self.assert_answer(site, "alice", "secret", b"+OK")
-        metrics = site.ringpost("metrics", check=False)
-        self.assertNotIn(b"panic", metrics.stdout)
+        self.assert_answer(site, "alice", "secret", b"+OK")
+        self.assert_answer(site, "nobody", "secret", AUTH)
+        self.assertEqual(told("ringpost_source_down"), {"": 0})
+        lookups = told("ringpost_account_lookups_total")
+        self.assertEqual([lookups['outcome="%s"' % o] for o in ("unknown", "failed", "stale")], [1, 3, 0])
+        self.assertGreaterEqual(lookups['outcome="found"'], 1)
 
 
 class Directory(FromDatabase):
@@ -424,6 +464,15 @@ class Directory(FromDatabase):
     def test_mail(self):
         self.check_mail()
 
+    def test_the_example_of_the_page(self):
+        self.server.add(self.server.person("carol", "secret", number="p1", mail="carol@example.org"))
+        site = self.site_of_example(
+            *examples("### LDAP"), ("ldaps://ldap.example.org", self.server.tls_uri),
+            ("/etc/ssl/certs/ca-certificates.crt", self.ca_file),
+            ("/etc/ringpost/ldap-password", self.server.password_file))
+        self.assert_answer(site, "carol", "secret", b"+OK")
+        self.assert_answer(site, "carol", "wrong", AUTH)
+
     def test_wrong_service_password(self):
         with open(os.path.join(self.server.directory, "wrong"), "w") as f:
             f.write("wrong\n")
@@ -475,6 +524,15 @@ class Pam(FromDatabase):
         self.answers("permit", ("anybody", "x", b"+OK"))
         self.answers("deny", ("alice", "secret", AUTH))
         self.answers("expired", ("alice", "secret", AUTH))
+
+    def test_the_example_of_the_page(self):
+        settings, service = examples("### PAM")
+        self.write("ringpost", service.replace("/usr/local/bin/check-password", self.script))
+        site = self.site_of_example(settings, ("names = any", 'names = any\n\tservice_directory = "%s"'
+                                               % self.directory))
+        for name, secret, answer in (("alice", "secret", b"+OK"), ("alice", "wrong", AUTH),
+                                     ("local", "secret", b"+OK")):
+            self.assert_answer(site, name, secret, answer)
 
     def test_what_does_not_work_is_no_wrong_password(self):
         site = self.answers("broken", ("alice", "secret", TEMPORARY), workers="1")

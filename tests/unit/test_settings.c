@@ -605,6 +605,16 @@ mistakes_in_sources(void **state)
 	(void)state;
 	expect_mistakes(LISTEN "sources = {\"sql\"}\n",
 		"%: sources names \"sql\"; needed: source sql { kind = ... }\n");
+	expect_mistakes(LISTEN "sources = {\"lmdb\", \"lmdb\"}\n",
+		"%: sources names \"lmdb\" twice; allowed: once\n");
+	expect_mistakes(LISTEN "sources = {\"dir\"}\n"
+			       "source dir {\n kind = ldap\n uri = \"http://x\"\n"
+			       " attributes = {\"uid=uid\"}\n}\n",
+		"%:5: uri = \"http://x\": it is written as ldap://host, ldaps://host or "
+		"ldapi://socket; allowed: 0 to 1000 octets\n"
+		"%:6: attributes = uid=uid: fields: password, disabled, read_only, no_delete, "
+		"quota_octets, quota_messages, networks, maildrop, backend; allowed: a text of 3 to 200 "
+		"octets, or a list of such\n");
 	expect_mistakes(LISTEN "source sql { query = \"SELECT 1\" }\n",
 		"%:2: source sql has no kind; allowed: pgsql, ldap, pam\n");
 	expect_mistakes(LISTEN "source sql { kind = pgsql\n query = \"SELECT 1\" }\n",
