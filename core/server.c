@@ -56,10 +56,10 @@ struct server {
 	unsigned running;
 	uint32_t connections; /* what the setting says, or less where the file limit is low */
 	struct login_policy *login_policy;
-
-	/* How the shards' start went, and a reload of their certificates. */
 	struct metrics_listener *metrics; /* NULL: none */
 	int metrics_socket;               /* -1: none, or the listener's */
+
+	/* How the shards' start went, and a reload of their certificates. */
 	sem_t started;
 	pthread_mutex_t lock;
 	int start_error;

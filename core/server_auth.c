@@ -45,7 +45,8 @@ add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 /* The spool's own accounts; each shard reads them itself. */
 static struct source lmdb_source = { .name = "lmdb" };
 
-/* The spool's, so that it outlives a restart; where it cannot be kept, one for as long as we live. */
+/* The spool's, so that it outlives a restart; where it cannot be kept,
+ * one for as long as we live. */
 static int
 take_secret(struct accounts *accounts, uint8_t secret_out[32])
 {

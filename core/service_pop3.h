@@ -13,8 +13,7 @@ struct pop3_service {
 	struct pop3_session session;
 	struct maildrop_hold *hold;
 	struct wish *wish; /* of the session, that is being brought about; NULL: none */
-	int claim_fd; /* session_policy = exclusive: the maildrop is ours while it is open; -1: none
-		       */
+	int claim_fd;      /* session_policy = exclusive: ours alone while it is open; -1: none */
 	struct admission_ticket admission; /* from a good login on */
 	bool has_removed_mail;
 };

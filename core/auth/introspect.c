@@ -2,8 +2,8 @@
  * introspect.c - see introspect.h.
  *
  * A request is a handle of libcurl, taken for one question and given back; the handle keeps its
- * connection.  Redirections are not followed and proxies of the environment are not used: a token and
- * our credentials go to the one address that is set.
+ * connection.  Redirections are not followed and proxies of the environment are not used: a token
+ * and our credentials go to the one address that is set.
  */
 #include "core/auth/introspect.h"
 

@@ -34,8 +34,9 @@ void introspect_close(struct introspect *i);
 /* Read the file with the credentials anew; an error leaves the old ones. */
 int introspect_reload(struct introspect *i, char why[INTROSPECT_WHY_OCTETS]);
 
-/* 0 and *why_out: NULL if it is good (then *owner_out is set), else a word for the log.  -ETIMEDOUT,
- * -ECONNREFUSED, -EKEYREJECTED (its certificate), -EACCES (it refuses us), -EPROTO, -EBADMSG, -ENOMEM: nothing was said of it. */
+/* 0 and *why_out: NULL if it is good (then *owner_out is set), else a word for the log.
+ * -ETIMEDOUT, -ECONNREFUSED, -EKEYREJECTED (its certificate), -EACCES (it refuses us), -EPROTO,
+ * -EBADMSG, -ENOMEM: nothing was said of it. */
 int introspect_verify(struct introspect *i, const struct claims_rules *rules, struct span token,
 	int64_t now, struct token_owner *owner_out, const char **why_out);
 

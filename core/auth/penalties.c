@@ -82,7 +82,7 @@ is_exempt(const struct penalties *p, const struct login_peer *peer)
 	else if (peer->family == AF_INET)
 		memcpy(&((struct sockaddr_in *)&address)->sin_addr, peer->address, 4);
 	else
-		return true; /* a local socket has no address that somebody could be slowed down by */
+		return true; /* a local socket has no address to slow anybody down by */
 	return network_text_holds(p->options.exempt, &address);
 }
 

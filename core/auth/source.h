@@ -84,7 +84,7 @@ int source_prove(
 	struct source *s, const struct account *account, struct span secret, bool *right_out);
 bool source_is_down(struct source *s);
 
-/* ---- for the sources themselves ---------------------------------------------------------------- */
+/* ---- for the sources themselves --------------------------------------------------------------- */
 
 /* Keep the words of a failure for the log. */
 __attribute__((format(printf, 2, 3))) void source_say(struct source *s, const char *format, ...);

@@ -485,7 +485,7 @@ a_short_key(void **state)
 	drop_pair(&weak);
 }
 
-/* ---- both ways together ------------------------------------------------------------------------ */
+/* ---- both ways together ----------------------------------------------------------------------- */
 
 static struct tokens_options
 options(const char *const *paths, const char *url)
@@ -559,7 +559,8 @@ signed_ones_here_the_others_there(void **state)
 	assert_null(word);
 	assert_in_range(good_ms, 55000, 60000);
 	assert_int_equal(tokens_verify(t, SPAN("opaque"), &owner, &good_ms, &word), -ECONNREFUSED);
-	/* Its key is gone: the next one is refused, and what was remembered is no proof any more. */
+	/* Its key is gone: the next one is refused,
+	 * and what was remembered is no proof any more. */
 	assert_int_equal(tokens_generation(t), 0);
 	strcpy(p256.path + strlen(p256.path) - 4, ".xyz");
 	assert_int_equal(tokens_reload(t, why), -EINVAL);
