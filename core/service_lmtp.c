@@ -122,6 +122,7 @@ lmtp_next_unless_draining(struct lmtp_service *p, enum lmtp_next next)
 static void
 set_idle_limit(struct service *v)
 {
+	conn_goes_first(&v->conn);
 	conn_set_idle_limit(&v->conn, v->shard->common->settings->lmtp_timeout_s * 1000);
 }
 

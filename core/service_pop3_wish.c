@@ -125,6 +125,7 @@ tell_opened(struct pop3_service *p, int error)
 	wish_forget(p);
 	if (error != 0)
 		return pop3_session_opened(&p->session, error, NULL);
+	conn_goes_first(&p->service.conn);
 	conn_set_idle_limit(
 		&p->service.conn, p->service.shard->common->settings->idle_timeout_s * 1000);
 	line_reader_allow_long(&p->service.lines, NULL);

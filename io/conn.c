@@ -213,7 +213,7 @@ conn_receive(struct conn *c, bool expect_wait)
 	if (c->outq.secrets != NULL)
 		expect_wait = false;
 	c->receive_in_flight = true;
-	ring_receive(&c->loop->ring, &c->receive_op, c->fd, expect_wait);
+	ring_receive(&c->loop->ring, &c->receive_op, c->fd, expect_wait, !c->is_in);
 }
 
 /* TLS has to look at each record, so there it is left to the ring. */

@@ -73,6 +73,7 @@ struct conn {
 	bool close_when_drained;
 	bool linger_when_drained;
 	bool wants_drained;
+	bool is_in;           /* conn_goes_first() */
 	uint8_t key_updates;  /* by the peer, with no octet of data between them */
 	struct tls_facts tls; /* once secured */
 };
@@ -96,6 +97,13 @@ struct span conn_receive_now(struct conn *c, char *to, size_t size);
 /* The reply so far may go out.  True: all of it is with the kernel or will be without further
  * notice; false: drained() will be called. */
 bool conn_flush(struct conn *c);
+
+/* From now on it goes before those who still arrive, if there is much to do: it has logged in. */
+static inline void
+conn_goes_first(struct conn *c)
+{
+	c->is_in = true;
+}
 
 /* Where replies are put. */
 static inline struct segments *

@@ -122,20 +122,28 @@ listener_check_free(const struct sockaddr *address, socklen_t address_octets)
 	return 0;
 }
 
+/* Whoever is idle accepts again. */
 static void
 start_accepting(struct listener *l)
 {
-	l->accepting = true;
-	ring_accept(&l->loop->ring, &l->op, l->fd);
+	for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
+		struct listener_accept *a = &l->accepts[i];
+
+		if (a->in_flight)
+			continue;
+		a->in_flight = true;
+		ring_accept(&l->loop->ring, &a->op, l->fd);
+	}
 }
 
 static void
 accept_done(struct op *op, int result, uint32_t flags)
 {
-	struct listener *l = container_of(op, struct listener, op);
+	struct listener_accept *a = container_of(op, struct listener_accept, op);
+	struct listener *l = a->listener;
 
 	if ((flags & OP_MORE) == 0)
-		l->accepting = false;
+		a->in_flight = false;
 	if (l->fd < 0) { /* stopped meanwhile */
 		if (result >= 0)
 			socket_close(result);
@@ -145,12 +153,13 @@ accept_done(struct op *op, int result, uint32_t flags)
 		l->accepted(l, result);
 	} else if (result != -ECONNABORTED && result != -EINTR) {
 		l->troubled(l, result);
-		if (!l->accepting)
-			timer_arm(&l->loop->timers, &l->retry, l->loop->now_ms + RETRY_MS);
+		timer_arm(&l->loop->timers, &l->retry, l->loop->now_ms + RETRY_MS);
 		return;
 	}
-	if (!l->accepting)
-		start_accepting(l);
+	if (l->fd >= 0 && !a->in_flight) {
+		a->in_flight = true;
+		ring_accept(&l->loop->ring, &a->op, l->fd);
+	}
 }
 
 static void
@@ -166,11 +175,14 @@ listener_start(struct listener *l, struct loop *loop, int fd,
 {
 	*l = (struct listener){
 		.loop = loop,
-		.op.done = accept_done,
 		.accepted = accepted,
 		.troubled = troubled,
 		.fd = fd,
 	};
+	for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
+		l->accepts[i].op.done = accept_done;
+		l->accepts[i].listener = l;
+	}
 	timer_init(&l->retry, retry_fired);
 	start_accepting(l);
 }
@@ -179,8 +191,10 @@ void
 listener_stop(struct listener *l)
 {
 	timer_disarm(&l->loop->timers, &l->retry);
-	if (l->accepting)
-		ring_cancel(&l->loop->ring, &l->loop->unheard, &l->op);
+	for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
+		if (l->accepts[i].in_flight)
+			ring_cancel(&l->loop->ring, &l->loop->unheard, &l->accepts[i].op);
+	}
 	socket_close(l->fd);
 	l->fd = -1;
 }

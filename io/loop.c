@@ -6,6 +6,10 @@
 #include "io/base/clock.h"
 #include "io/base/must.h"
 
+/* What was deferred gets so long in one turn, and a bit for the first of it. */
+#define DEFERRED_NS         3000000u
+#define DEFERRED_CLOCK_EACH 4u /* between two looks at the clock */
+
 static void
 nobody_asks(struct op *op, int result, uint32_t flags)
 {
@@ -40,9 +44,12 @@ loop_close(struct loop *l)
 	slab_destroy(&l->cold_buffers);
 }
 
+/* In their order, for a bounded time: the rest goes on behind the next completions. */
 static void
 run_deferred(struct loop *l)
 {
+	uint64_t ends_ns = 0;
+	unsigned done = 0;
 	struct list batch;
 	struct list *item;
 
@@ -52,7 +59,13 @@ run_deferred(struct loop *l)
 		struct deferred *d = container_of(item, struct deferred, item);
 
 		d->run(d);
+		if (done++ == 0)
+			ends_ns = clock_monotonic_ns() + DEFERRED_NS;
+		else if (done % DEFERRED_CLOCK_EACH == 0 && clock_monotonic_ns() >= ends_ns)
+			break;
 	}
+	list_move_all(&l->deferred, &batch); /* what came now goes behind what is left */
+	list_move_all(&batch, &l->deferred);
 }
 
 static uint64_t
@@ -69,13 +82,13 @@ loop_turn(struct loop *l, uint64_t wait_max_ms)
 
 	if (wait_ms > wait_max_ms)
 		wait_ms = wait_max_ms;
-	if (!list_is_empty(&l->deferred))
+	if (!list_is_empty(&l->deferred) || l->ring_has_more)
 		wait_ms = 0;
 	error = ring_wait(&l->ring, nanoseconds(wait_ms));
 	if (error != 0)
 		return error;
 	l->now_ms = clock_monotonic_ms();
-	ring_run(&l->ring);
+	l->ring_has_more = ring_run(&l->ring);
 	timers_run(&l->timers, l->now_ms);
 	run_deferred(l);
 	return 0;

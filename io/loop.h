@@ -43,7 +43,8 @@ struct loop {
 	struct tls_context *tls; /* the shard's; NULL: none */
 	struct count received;   /* octets, from and to sockets */
 	struct count sent;
-	uint64_t now_ms; /* monotonic, as of the last wait */
+	uint64_t now_ms;    /* monotonic, as of the last wait */
+	bool ring_has_more; /* completions that had to wait */
 	bool stop;
 };
 

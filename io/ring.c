@@ -9,6 +9,7 @@
  */
 #include "io/ring.h"
 
+#include "io/base/clock.h"
 #include "io/base/must.h"
 
 #include <errno.h>
@@ -19,6 +20,13 @@
 #define BUFFER_GROUP   1
 #define HARVEST_MAX    256u
 #define SQPOLL_IDLE_MS 1000u
+
+/* What can wait gets so long in one turn while there is more of it. */
+#define LATER_NS         2000000u
+#define LATER_CLOCK_EACH 16u /* completions between two looks at the clock */
+
+/* In user_data, beside the address of the op: its completions can wait. */
+#define CAN_WAIT 1u
 
 static_assert(OP_MORE == IORING_CQE_F_MORE, "ops speak the kernel's flags");
 static_assert(OP_SOCKET_NONEMPTY == IORING_CQE_F_SOCK_NONEMPTY, "ops speak the kernel's flags");
@@ -98,9 +106,12 @@ ring_open(const struct ring_options *options, struct ring *ring_out)
 	error = io_uring_queue_init_params(options->entries, &r->uring, &params);
 	if (error != 0)
 		return error;
-	error = open_buffers(r);
-	if (error != 0)
+	r->later = calloc(RING_LATER_MAX, sizeof(*r->later));
+	error = r->later == NULL ? -ENOMEM : open_buffers(r);
+	if (error != 0) {
 		io_uring_queue_exit(&r->uring);
+		free(r->later);
+	}
 	return error;
 }
 
@@ -108,6 +119,7 @@ void
 ring_close(struct ring *r)
 {
 	io_uring_queue_exit(&r->uring);
+	free(r->later);
 	free(r->buffers);
 	munmap(r->buffer_ring, buffer_ring_octets(r));
 }
@@ -164,15 +176,23 @@ next_sqe(struct ring *r, struct op *op)
 		io_uring_sqe_set_data(sqe_, (op));                                                 \
 	} while (0)
 
-void
-ring_accept(struct ring *r, struct op *op, int listening_fd)
+static void
+let_wait(struct io_uring_sqe *sqe, struct op *op)
 {
-	start(r, op, io_uring_prep_multishot_accept, listening_fd, NULL, NULL,
-		SOCK_CLOEXEC | SOCK_NONBLOCK);
+	io_uring_sqe_set_data64(sqe, (uintptr_t)op | CAN_WAIT);
 }
 
 void
-ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait)
+ring_accept(struct ring *r, struct op *op, int listening_fd)
+{
+	struct io_uring_sqe *sqe = next_sqe(r, op);
+
+	io_uring_prep_accept(sqe, listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	let_wait(sqe, op);
+}
+
+void
+ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait, bool can_wait)
 {
 	struct io_uring_sqe *sqe = next_sqe(r, op);
 
@@ -181,7 +201,10 @@ ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait)
 	sqe->buf_group = BUFFER_GROUP;
 	if (expect_wait)
 		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-	io_uring_sqe_set_data(sqe, op);
+	if (can_wait)
+		let_wait(sqe, op);
+	else
+		io_uring_sqe_set_data(sqe, op);
 }
 
 struct span
@@ -232,30 +255,74 @@ ring_close_file(struct ring *r, struct op *op, int fd)
 void
 ring_cancel(struct ring *r, struct op *op, struct op *target)
 {
-	start(r, op, io_uring_prep_cancel, target, 0);
+	uintptr_t address = (uintptr_t)target;
+
+	/* It is not known here which of the two it was started as. */
+	start(r, op, io_uring_prep_cancel64, address, 0);
+	start(r, op, io_uring_prep_cancel64, address | CAN_WAIT, 0);
 }
 
-/* Copy completions out before running them: done() may start operations, which may submit. */
+static void
+run_one(struct ring_completion c)
+{
+	c.op->done(c.op, c.result, c.flags);
+}
+
+static struct ring_completion
+take_later(struct ring *r)
+{
+	struct ring_completion c = r->later[r->later_first];
+
+	r->later_first = (r->later_first + 1) % RING_LATER_MAX;
+	r->later_count--;
+	return c;
+}
+
+static void
+put_off(struct ring *r, struct ring_completion c)
+{
+	r->later[(r->later_first + r->later_count++) % RING_LATER_MAX] = c;
+}
+
+/* Copy completions out before running them: done() may start operations, which may submit.  When the
+ * queue of those that wait is full, the rest stays with the kernel. */
 static unsigned
 harvest(struct ring *r)
 {
+	uint32_t room = RING_LATER_MAX - r->later_count;
 	struct io_uring_cqe *cqes[HARVEST_MAX];
-	struct {
-		struct op *op;
-		int result;
-		uint32_t flags;
-	} ready[HARVEST_MAX];
-	unsigned count = io_uring_peek_batch_cqe(&r->uring, cqes, HARVEST_MAX);
+	struct ring_completion ready[HARVEST_MAX];
+	unsigned count =
+		io_uring_peek_batch_cqe(&r->uring, cqes, room < HARVEST_MAX ? room : HARVEST_MAX);
+	unsigned urgent = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		ready[i].op = io_uring_cqe_get_data(cqes[i]);
-		ready[i].result = cqes[i]->res;
-		ready[i].flags = cqes[i]->flags;
+		uint64_t data = io_uring_cqe_get_data64(cqes[i]);
+		struct ring_completion c = { (struct op *)(uintptr_t)(data & ~(uint64_t)CAN_WAIT),
+			cqes[i]->res, cqes[i]->flags };
+
+		if ((data & CAN_WAIT) != 0)
+			put_off(r, c);
+		else
+			ready[urgent++] = c;
 	}
 	io_uring_cq_advance(&r->uring, count);
-	for (unsigned i = 0; i < count; i++)
-		ready[i].op->done(ready[i].op, ready[i].result, ready[i].flags);
+	for (unsigned i = 0; i < urgent; i++)
+		run_one(ready[i]);
 	return count;
+}
+
+static void
+run_later(struct ring *r)
+{
+	uint64_t ends_ns = clock_monotonic_ns() + LATER_NS;
+	unsigned done = 0;
+
+	while (r->later_count > 0) {
+		run_one(take_later(r));
+		if (++done % LATER_CLOCK_EACH == 0 && clock_monotonic_ns() >= ends_ns)
+			return;
+	}
 }
 
 static int
@@ -285,9 +352,12 @@ ring_wait(struct ring *r, uint64_t timeout_ns)
 	return 0;
 }
 
-void
+bool
 ring_run(struct ring *r)
 {
 	while (harvest(r) == HARVEST_MAX)
 		;
+	if (r->later_count > 0)
+		run_later(r);
+	return r->later_count > 0;
 }

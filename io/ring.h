@@ -23,6 +23,15 @@ struct ring_options {
 	unsigned buffer_octets;
 };
 
+/* Completions that can wait while others are there: of those who still arrive. */
+#define RING_LATER_MAX 8192u
+
+struct ring_completion {
+	struct op *op;
+	int result;
+	uint32_t flags;
+};
+
 struct ring {
 	struct io_uring uring;
 	struct io_uring_buf_ring *buffer_ring;
@@ -30,6 +39,9 @@ struct ring {
 	unsigned buffer_count;
 	unsigned buffer_octets;
 	bool sqpoll;
+	struct ring_completion *later; /* a queue of RING_LATER_MAX */
+	uint32_t later_first;
+	uint32_t later_count;
 };
 
 /* 0 or a negative errno; ring_explain() has the words for it.  Make it after privileges are
@@ -40,12 +52,14 @@ void ring_close(struct ring *r);
 /* Cause and cure of a failed ring_open(), one line without its end. */
 const char *ring_explain(int error);
 
-/* Accept for ever on a listening socket; each completion's result is a connected socket. */
+/* Accept a connection on a listening socket; the result is the connected socket.  New guests come after
+ * those who are there: the completion can wait. */
 void ring_accept(struct ring *r, struct op *op, int listening_fd);
 
 /* Receive once into a buffer of the ring's own.  `expect_wait`: nothing is there yet, so do not
- * look before the socket says so.  On completion ring_received() gives the octets. */
-void ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait);
+ * look before the socket says so.  `can_wait`: if there is much to do, others come first.  On
+ * completion ring_received() gives the octets. */
+void ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait, bool can_wait);
 /* The octets that came with a completion (`result`, `flags` of done()); valid until
  * ring_give_back(), which must follow if `result` > 0. */
 struct span ring_received(const struct ring *r, int result, uint32_t flags);
@@ -67,7 +81,8 @@ void ring_cancel(struct ring *r, struct op *op, struct op *target);
 /* Submit what is queued and wait for at least one completion or `timeout_ns` (UINT64_MAX: for ever,
  * 0: do not wait).  Returns 0 or a negative errno that is our end. */
 int ring_wait(struct ring *r, uint64_t timeout_ns);
-/* Run the done() of all that has completed. */
-void ring_run(struct ring *r);
+/* Run the done() of all that has completed; of those that can wait (accepts, and receives that were said
+ * to) as many as a bounded time allows.  True: some are left, come back soon. */
+bool ring_run(struct ring *r);
 
 #endif

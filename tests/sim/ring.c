@@ -407,8 +407,9 @@ ring_accept(struct ring *r, struct op *op, int listening_fd)
 }
 
 void
-ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait)
+ring_receive(struct ring *r, struct op *op, int fd, bool expect_wait, bool can_wait)
 {
+	(void)can_wait; /* any order is possible here */
 	(void)expect_wait;
 	queue(r, op, FLIGHT_RECEIVE, fd);
 }
@@ -494,7 +495,7 @@ ring_wait(struct ring *r, uint64_t timeout_ns)
 	return 0;
 }
 
-void
+bool
 ring_run(struct ring *r)
 {
 	struct kernel *k = kernel_of(r);
@@ -506,4 +507,5 @@ ring_run(struct ring *r)
 	for (unsigned i = 0; i < count; i++)
 		ready[i].op->done(ready[i].op, ready[i].result, ready[i].flags);
 	sim_process_free(ready);
+	return false;
 }
