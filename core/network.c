@@ -73,6 +73,16 @@ network_holds(const struct network *n, const struct sockaddr_storage *peer)
 }
 
 bool
+network_one_holds(
+	const struct network *networks, unsigned count, const struct sockaddr_storage *peer)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (network_holds(&networks[i], peer))
+			return true;
+	return false;
+}
+
+bool
 network_text_holds(const char *networks, const struct sockaddr_storage *peer)
 {
 	char one[64];

@@ -24,6 +24,10 @@ bool network_holds(const struct network *n, const struct sockaddr_storage *peer)
 /* Is it in one of several, with blanks between them?  What is no network holds nobody. */
 bool network_text_holds(const char *networks, const struct sockaddr_storage *peer);
 
+/* Is it in one of these? */
+bool network_one_holds(
+	const struct network *networks, unsigned count, const struct sockaddr_storage *peer);
+
 /* "127.0.0.1" and the like. */
 bool network_is_loopback(const struct sockaddr_storage *address);
 

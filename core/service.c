@@ -12,6 +12,7 @@
  */
 #include "core/service.h"
 
+#include "core/service_client.h"
 #include "io/base/log.h"
 
 static const struct log_kind EVENT_TLS_FAILED = { "tls_failed", LOG_INFO };
@@ -38,19 +39,46 @@ service_end_word(const struct service *v)
 		[SERVICE_END_NO_MEMORY] = "no_memory",
 		[SERVICE_END_TLS_FAILED] = "tls_failed",
 		[SERVICE_END_HANDSHAKE_RATE] = "handshake_rate",
+		[SERVICE_END_PROXY_HEADER] = "proxy_header",
+		[SERVICE_END_TURNED_AWAY] = "turned_away",
 	};
 
 	return words[v->end];
 }
 
+static const char *
+text_of(int family, const void *address, char text_out[INET6_ADDRSTRLEN])
+{
+	if (family == AF_UNIX)
+		return "unix";
+	if (inet_ntop(family, address, text_out, INET6_ADDRSTRLEN) == NULL)
+		return "?";
+	return text_out;
+}
+
 const char *
 service_peer(const struct service *v, char text_out[INET6_ADDRSTRLEN])
 {
-	if (v->peer_family == AF_UNIX)
-		return "unix";
-	if (inet_ntop(v->peer_family, v->peer_address, text_out, INET6_ADDRSTRLEN) == NULL)
-		return "?";
-	return text_out;
+	return text_of(v->peer_family, v->peer_address, text_out);
+}
+
+const char *
+service_address_text(const struct sockaddr_storage *address, char text_out[INET6_ADDRSTRLEN])
+{
+	const struct sockaddr_in6 *six = (const void *)address;
+	const struct sockaddr_in *four = (const void *)address;
+
+	return text_of(address->ss_family,
+		address->ss_family == AF_INET6 ? (const void *)&six->sin6_addr
+					       : (const void *)&four->sin_addr,
+		text_out);
+}
+
+struct span
+service_farewell(const struct door *door, enum turned_away why)
+{
+	return why == TURNED_AWAY_NETWORK ? door->protocol->wrong_network
+					  : door->protocol->turned_away;
 }
 
 static void
@@ -84,7 +112,8 @@ free_slot(struct service *v)
 	line_reader_clear(&v->lines);
 	protocol_of(v)->gone(v);
 	count_subtract(&v->door->counts.sessions, 1);
-	guests_leave(shard->common->guests, v->ticket);
+	if (!v->is_uncounted)
+		guests_leave(shard->common->guests, v->ticket);
 	list_remove(&v->item);
 	slab_give(&shard->services[v->door->settings->protocol], v);
 	shard_session_ended(shard);
@@ -153,7 +182,9 @@ conn_timed_out(struct conn *c)
 {
 	struct service *v = container_of(c, struct service, conn);
 
-	if (!v->wish_is_away)
+	if (v->wait == WAIT_FOR_HEADER)
+		service_refuse_header(v, "deadline");
+	else if (!v->wish_is_away)
 		protocol_of(v)->timed_out(v);
 	else if (c->limit_ms != 0) /* not the guest's fault */
 		conn_set_idle_limit(c, c->limit_ms);
@@ -164,11 +195,12 @@ conn_timed_out(struct conn *c)
 void
 service_drain(struct service *v, bool now)
 {
-	bool in_handshake = v->wait == WAIT_FOR_TLS || v->wait == WAIT_TO_START_TLS;
+	bool has_not_begun = v->wait == WAIT_FOR_TLS || v->wait == WAIT_TO_START_TLS ||
+		v->wait == WAIT_FOR_HEADER;
 
 	if (v->conn.state != CONN_OPEN || v->wish_is_away)
 		return;
-	if (now || in_handshake)
+	if (now || has_not_begun)
 		service_end_with(v, SERVICE_END_SHUTDOWN);
 	else if (v->wait != WAIT_FOR_END && !protocol_of(v)->goes_on(v))
 		protocol_of(v)->shut_down(v);
@@ -415,18 +447,109 @@ conn_secured(struct conn *c, const struct tls_peer *peer)
 }
 
 static void
-conn_received(struct conn *c, struct span octets)
+hear(struct service *v, struct span octets)
 {
-	struct service *v = container_of(c, struct service, conn);
 	bool are_first = !v->heard_octets;
 
 	v->heard_octets = true;
-	v->octets_this_turn = 0;
 	if (are_first && protocol_of(v)->is_foreign(v, octets)) {
 		service_end_session(v, true);
 		return;
 	}
 	run(v, v->wait == WAIT_FOR_OCTETS ? NEXT_OCTETS : NEXT_LINE, octets);
+}
+
+/* The guest is known: TLS, or the greeting.  `octets` came already. */
+static void
+begin_dialogue(struct service *v, struct span octets)
+{
+	int next;
+
+	if (v->door->settings->tls == LISTENER_TLS_IMPLICIT) {
+		start_tls(v, octets);
+		drop_input(v);
+		return;
+	}
+	next = protocol_of(v)->greet(v);
+	v->wait = WAIT_FOR_INPUT;
+	if (octets.length > 0 && next == NEXT_LINE)
+		hear(v, octets);
+	else
+		run(v, next, octets);
+}
+
+/* ---- the header of a proxy ----------------------------------------------------------------- */
+
+static const struct tls_peer nobody_known;
+
+/* The session begins again, for it is another guest's now. */
+static void
+header_is_whole(struct service *v, const struct proxyhdr *h, struct span rest)
+{
+	if (!service_hear_header(v, h)) {
+		if (v->door->settings->tls == LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
+			segments_clear(conn_output(&v->conn));
+		service_end_session(v, true);
+		return;
+	}
+	protocol_of(v)->begin(v);
+	if (h->client_spoke_tls && v->door->settings->proxy_tls)
+		(void)protocol_of(v)->secured(v, &nobody_known);
+	begin_dialogue(v, rest);
+}
+
+/* What came before and what came now, which goes behind it. */
+static struct span
+join_input(struct service *v, struct span octets)
+{
+	if (v->input == NULL)
+		return octets;
+	must(v->input_octets + octets.length <= INPUT_BLOCK_OCTETS);
+	memcpy(v->input + v->input_octets, octets.at, octets.length);
+	return span_of(v->input, v->input_octets + octets.length);
+}
+
+static void
+hear_header(struct service *v, struct span octets)
+{
+	struct span all = join_input(v, octets);
+	struct proxyhdr h;
+
+	switch (proxyhdr_read(all, &h)) {
+	case PROXYHDR_WHOLE:
+		header_is_whole(v, &h, span_after(all, h.octets));
+		break;
+	case PROXYHDR_NEEDS_MORE:
+		pause_for(v, WAIT_FOR_HEADER, all);
+		if (v->wait == WAIT_FOR_HEADER)
+			conn_receive(&v->conn, true);
+		break;
+	case PROXYHDR_WRONG:
+		service_refuse_header(v, "malformed");
+		break;
+	}
+}
+
+static_assert(PROXYHDR_OCTETS_MAX + RECEIVE_BUFFER_OCTETS <= INPUT_BLOCK_OCTETS,
+	"the beginning of a header and one more receive fit a block");
+
+static void
+wait_for_header(struct service *v)
+{
+	v->wait = WAIT_FOR_HEADER;
+	conn_set_deadline(&v->conn, PROXY_HEADER_MS);
+	conn_receive(&v->conn, true);
+}
+
+static void
+conn_received(struct conn *c, struct span octets)
+{
+	struct service *v = container_of(c, struct service, conn);
+
+	if (v->wait == WAIT_FOR_HEADER)
+		hear_header(v, octets);
+	else
+		hear(v, octets);
 }
 
 static const struct conn_ops service_conn_ops = {
@@ -440,10 +563,11 @@ static const struct conn_ops service_conn_ops = {
 
 /* ---- the beginning ------------------------------------------------------------------------- */
 
-static void
-note_peer(struct service *v, const struct sockaddr_storage *peer)
+void
+service_note_peer(struct service *v, const struct sockaddr_storage *peer)
 {
 	v->peer_family = (uint8_t)peer->ss_family;
+	v->peer_port = 0;
 	if (peer->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)peer;
 
@@ -474,13 +598,13 @@ service_start(struct shard *shard, struct door *door, int fd, const struct socka
 		.started_ms = shard->loop.now_ms,
 	};
 	list_append(&shard->sessions, &v->item);
-	note_peer(v, peer);
+	service_note_peer(v, peer);
 	line_reader_init(&v->lines, &shard->lines);
 	conn_open(&v->conn, &shard->loop, fd, &service_conn_ops);
 	door->protocol->begin(v);
-	if (door->settings->tls == LISTENER_TLS_IMPLICIT)
-		start_tls(v, span_of(NULL, 0));
+	if (door->settings->proxy_protocol)
+		wait_for_header(v);
 	else
-		run(v, door->protocol->greet(v), span_of(NULL, 0));
+		begin_dialogue(v, span_of(NULL, 0));
 	return true;
 }

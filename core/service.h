@@ -27,11 +27,14 @@ enum service_end {
 	SERVICE_END_NO_MEMORY,
 	SERVICE_END_TLS_FAILED,
 	SERVICE_END_HANDSHAKE_RATE,
+	SERVICE_END_PROXY_HEADER, /* there was none, or a broken one */
+	SERVICE_END_TURNED_AWAY,  /* the client that a proxy has named is not let in */
 };
 
 enum service_wait {
 	WAIT_FOR_INPUT,  /* a line */
 	WAIT_FOR_OCTETS, /* any octets */
+	WAIT_FOR_HEADER, /* of a proxy (service_client.h), before all else */
 	WAIT_FOR_ROOM,   /* the output is over its mark */
 	WAIT_FOR_DRAIN,  /* the session asked for it */
 	WAIT_FOR_WISH,
@@ -54,6 +57,7 @@ struct service {
 	bool conn_is_gone : 1;
 	bool heard_octets : 1;
 	bool wish_is_away : 1; /* others work for it: the slot stays */
+	bool is_uncounted : 1; /* guests_leave() is done */
 	uint8_t wait;          /* enum service_wait */
 	uint8_t end;           /* enum service_end */
 	uint8_t peer_address[16];
@@ -119,6 +123,13 @@ const char *service_end_word(const struct service *v);
 
 /* The guest's address as text, for the log; "unix" for a local socket. */
 const char *service_peer(const struct service *v, char text_out[INET6_ADDRSTRLEN]);
+const char *service_address_text(
+	const struct sockaddr_storage *address, char text_out[INET6_ADDRSTRLEN]);
+/* From now on the guest is there. */
+void service_note_peer(struct service *v, const struct sockaddr_storage *peer);
+
+/* The words for who is not let in. */
+struct span service_farewell(const struct door *door, enum turned_away why);
 
 /* The shard is being drained: end what has not begun; `now`: everything. */
 void service_drain(struct service *v, bool now);

@@ -7,6 +7,7 @@
 #include "core/service_lmtp.h"
 
 #include "core/lmtp/reply.h"
+#include "core/service_client.h"
 #include "io/base/log.h"
 
 #define GOODBYE_MS 5000u /* to take our last words */
@@ -143,6 +144,8 @@ lmtp_begin(struct service *v)
 static int
 lmtp_greet(struct service *v)
 {
+	if (service_takes_xclient(v))
+		lmtp_session_allow_xclient(&lmtp_service_of(v)->session);
 	return (int)lmtp_session_greet(&lmtp_service_of(v)->session);
 }
 
@@ -207,6 +210,18 @@ lmtp_octets(struct service *v, struct span *input)
 	return go_on(p, lmtp_session_octets(&p->session, input));
 }
 
+static int
+hear_xclient(struct lmtp_service *p)
+{
+	struct lmtp_session *s = &p->session;
+	struct xclient client;
+	enum xclient_outcome outcome = service_hear_xclient(
+		&p->service, s->takes_xclient, XCLIENT_FORM_LMTP, lmtp_session_run(s), &client);
+
+	return (int)lmtp_session_xclient_heard(
+		s, outcome, outcome == XCLIENT_GOOD ? client.helo : "");
+}
+
 static bool
 lmtp_wish(struct service *v, int next, int *next_out)
 {
@@ -219,6 +234,9 @@ lmtp_wish(struct service *v, int next, int *next_out)
 		return lmtp_wish_store(p, next_out);
 	case LMTP_NEXT_DELIVER:
 		return lmtp_wish_deliver(p, next_out);
+	case LMTP_NEXT_XCLIENT:
+		*next_out = hear_xclient(p);
+		return true;
 	case LMTP_NEXT_LINE:
 	case LMTP_NEXT_OCTETS:
 	case LMTP_NEXT_TLS:

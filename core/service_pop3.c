@@ -7,6 +7,7 @@
 #include "core/service_pop3.h"
 
 #include "core/pop3/reply.h"
+#include "core/service_client.h"
 #include "core/service_pop3_wish.h"
 #include "io/base/clock.h"
 #include "io/base/log.h"
@@ -197,6 +198,8 @@ pop3_greet(struct service *v)
 {
 	char stamp[POP3_STAMP_OCTETS_MAX + 1];
 
+	if (service_takes_xclient(v))
+		pop3_session_allow_xclient(&pop3_service_of(v)->session);
 	return (int)pop3_session_greet(&pop3_service_of(v)->session, make_stamp(v, stamp));
 }
 
@@ -240,6 +243,17 @@ pop3_drained(struct service *v)
 	return (int)pop3_session_drained(&pop3_service_of(v)->session);
 }
 
+static int
+hear_xclient(struct pop3_service *p)
+{
+	struct pop3_session *s = &p->session;
+	struct xclient client;
+
+	return (int)pop3_session_xclient_heard(s,
+		service_hear_xclient(&p->service, s->takes_xclient, XCLIENT_FORM_POP3,
+			pop3_session_xclient(s), &client));
+}
+
 static bool
 pop3_wish(struct service *v, int next, int *next_out)
 {
@@ -256,6 +270,9 @@ pop3_wish(struct service *v, int next, int *next_out)
 		return wish_scan(p, next_out);
 	case POP3_NEXT_COMMIT:
 		return wish_commit(p, next_out);
+	case POP3_NEXT_XCLIENT:
+		*next_out = hear_xclient(p);
+		return true;
 	case POP3_NEXT_LINE:
 	case POP3_NEXT_DRAIN:
 	case POP3_NEXT_TLS:

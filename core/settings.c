@@ -308,14 +308,17 @@ count_addresses(cfg_t *cfg)
 }
 
 static bool
-read_networks(struct settings_listener *l)
+read_networks(const struct settings_texts *texts, struct network **networks_out)
 {
-	if (l->networks.count == 0)
+	struct network *networks;
+
+	if (texts->count == 0)
 		return true;
-	l->allowed = calloc(l->networks.count, sizeof(*l->allowed));
-	for (unsigned i = 0; l->allowed != NULL && i < l->networks.count; i++)
-		must(network_read(l->networks.at[i], &l->allowed[i]) == NULL);
-	return l->allowed != NULL;
+	networks = calloc(texts->count, sizeof(*networks));
+	for (unsigned i = 0; networks != NULL && i < texts->count; i++)
+		must(network_read(texts->at[i], &networks[i]) == NULL);
+	*networks_out = networks;
+	return networks != NULL;
 }
 
 static bool
@@ -333,61 +336,14 @@ take_listener(cfg_t *section, unsigned index, struct settings_listener *l)
 			if (!setting_read(row, cfg_getnstr(section, row->name, n), l, why))
 				return false;
 	}
-	if (!read_networks(l))
+	if (!read_networks(&l->networks, &l->allowed) ||
+		!read_networks(&l->proxy_networks, &l->proxies) ||
+		!read_networks(&l->xclient_networks, &l->xclients))
 		return false;
 	l->name = strdup(cfg_title(section));
 	l->address_text = strdup(cfg_getnstr(section, "address", index));
 	return l->name != NULL && l->address_text != NULL &&
 		settings_read_address(l->address_text, &l->address, &l->address_octets);
-}
-
-static void
-refuse_same_addresses(const struct settings *s)
-{
-	for (unsigned i = 0; i < s->listener_count; i++) {
-		for (unsigned j = 0; j < i; j++) {
-			const struct settings_listener *a = &s->listeners[i];
-			const struct settings_listener *b = &s->listeners[j];
-
-			if (a->address_octets == b->address_octets &&
-				memcmp(&a->address, &b->address, a->address_octets) == 0)
-				mistake(0,
-					"listen %s and listen %s: %s is there twice; allowed: once",
-					b->name, a->name, a->address_text);
-		}
-	}
-}
-
-/* What must fit together. */
-static void
-check_tls(const struct settings *s)
-{
-	for (unsigned i = 0; i < s->listener_count; i++) {
-		if (s->listeners[i].tls == LISTENER_TLS_OFF || s->tls_certificates.count > 0)
-			continue;
-		mistake(0, "listen %s speaks TLS; needed: tls_certificates = {\"/etc/...pem\"}",
-			s->listeners[i].name);
-		return;
-	}
-	if (s->tls_keys.count > 0 && s->tls_keys.count != s->tls_certificates.count)
-		mistake(0, "tls_keys has %u files, tls_certificates %u; allowed: as many, or none",
-			s->tls_keys.count, s->tls_certificates.count);
-}
-
-/* LMTP knows no passwords: nobody shall be able to deliver by mistake. */
-static void
-check_networks(const struct settings *s)
-{
-	for (unsigned i = 0; i < s->listener_count; i++) {
-		const struct settings_listener *l = &s->listeners[i];
-
-		if (l->protocol == PROTOCOL_LMTP && l->networks.count == 0 &&
-			!network_is_loopback(&l->address))
-			mistake(0,
-				"listen %s takes mail from anybody at %s; needed: networks = "
-				"{\"192.0.2.0/24\"}",
-				l->name, l->address_text);
-	}
 }
 
 /* Every value was checked on its way in, so only memory can fail here. */
@@ -414,9 +370,7 @@ take_listeners(cfg_t *cfg, struct settings *s)
 				mistake(0, "out of memory");
 		}
 	}
-	refuse_same_addresses(s);
-	check_tls(s);
-	check_networks(s);
+	settings_check_listeners(s, mistake);
 }
 
 static bool
@@ -667,6 +621,8 @@ settings_free(struct settings *s)
 		free((char *)s->listeners[i].name);
 		free((char *)s->listeners[i].address_text);
 		free(s->listeners[i].allowed);
+		free(s->listeners[i].proxies);
+		free(s->listeners[i].xclients);
 		for (size_t row = 0; row < listener_row_count; row++)
 			setting_forget(&listener_rows[row], &s->listeners[i]);
 	}

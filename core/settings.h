@@ -73,7 +73,13 @@ struct settings_listener {
 	const char *socket_group; /* "": that of the process */
 	struct settings_texts networks;
 	struct network *allowed; /* the same, read; NULL: anybody */
-	bool plaintext_auth;     /* USER/PASS allowed although the connection is in clear */
+	bool proxy_protocol;     /* every connection begins with a header (io/proxyhdr.h) */
+	bool proxy_tls;          /* the header's word on TLS counts */
+	struct settings_texts proxy_networks;
+	struct network *proxies; /* the same, read; NULL: nobody */
+	struct settings_texts xclient_networks;
+	struct network *xclients;
+	bool plaintext_auth; /* USER/PASS allowed although the connection is in clear */
 	enum listener_tls tls;
 };
 

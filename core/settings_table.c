@@ -499,6 +499,24 @@ const struct setting listener_rows[] = {
 	{ .name = LISTENER_FIELD(tls), .kind = SETTING_CHOICE, .fallback = "off", .words = tls_words,
 	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110), or in LMTP "
 			 "STARTTLS (RFC 3207). `implicit`: TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },
+	{ .name = LISTENER_FIELD(proxy_protocol), .kind = SETTING_YES_NO, .fallback = "no",
+	  .explanation = "Every connection begins with a header of the PROXY protocol, version 1 or 2, which "
+			 "says for whom it is (HAProxy: `send-proxy`, `send-proxy-v2`, `send-proxy-v2-ssl`; nginx: "
+			 "`proxy_protocol on`); with `tls = implicit`, before TLS. Log, limits, `networks`, "
+			 "Received lines and last logins are about that client then." },
+	{ .name = LISTENER_FIELD(proxy_networks), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 49,
+	  .fault = fault_of_network,
+	  .explanation = "With `proxy_protocol`: the proxies, `{\"192.0.2.1\"}`. Who comes from elsewhere is "
+			 "refused, whatever it says. Local sockets have `socket_mode` instead." },
+	{ .name = LISTENER_FIELD(proxy_tls), .kind = SETTING_YES_NO, .fallback = "no",
+	  .explanation = "With `proxy_protocol`: where the header says that the client speaks TLS with the "
+			 "proxy, the connection counts as secure, and passwords are taken. For a network in "
+			 "which nobody can read along." },
+	{ .name = LISTENER_FIELD(xclient_networks), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 49,
+	  .fault = fault_of_network,
+	  .explanation = "Who may say by XCLIENT for whom it speaks: a Dovecot proxy (POP3 and LMTP), nginx, "
+			 "a content filter. They are let in whatever `networks` says, which is asked again for the address "
+			 "that they name." },
 };
 
 #define DOMAIN_FIELD(field) #field, .offset = offsetof(struct settings_domain, field)
@@ -600,90 +618,3 @@ settings_fault_of_domain(const char *text)
 }
 
 /* ---- sources ------------------------------------------------------------------------------- */
-
-static const struct settings_source *
-section_of_source(const struct settings *s, const char *name)
-{
-	for (unsigned i = 0; i < s->source_section_count; i++)
-		if (strcmp(s->source_sections[i].name, name) == 0)
-			return &s->source_sections[i];
-	return NULL;
-}
-
-static unsigned
-times_asked(const struct settings *s, const char *name)
-{
-	unsigned times = 0;
-
-	for (unsigned i = 0; i < s->sources.count; i++)
-		times += strcmp(s->sources.at[i], name) == 0;
-	return times;
-}
-
-static bool
-maps_password(const struct settings_source *source)
-{
-	for (unsigned i = 0; i < source->attributes.count; i++)
-		if (strncmp(source->attributes.at[i], "password=", 9) == 0)
-			return true;
-	return false;
-}
-
-/* Each kind needs something. */
-static const char *
-fault_of_section(const struct settings_source *source)
-{
-	switch (source->kind) {
-	case SOURCE_PGSQL:
-		return source->query[0] == '\0' ? "needed: query = \"SELECT ...\"" : NULL;
-	case SOURCE_LDAP:
-		if (source->uri[0] == '\0')
-			return "needed: uri = \"ldaps://...\"";
-		if (source->starttls && strncmp(source->uri, "ldap://", 7) != 0)
-			return "starttls needs ldap://; ldaps:// has TLS already";
-		return source->prove == SOURCE_LDAP_BY_HASH && !maps_password(source)
-			? "needed: attributes = {\"password=userPassword\"}, or prove = bind"
-			: NULL;
-	case SOURCE_PAM:
-		return source->service[0] == '\0' ? "needed: service = \"ringpost\"" : NULL;
-	}
-	return NULL;
-}
-
-bool
-settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS])
-{
-	if (s->sources.count > SOURCES_MAX) {
-		snprintf(why, SETTING_WHY_OCTETS, "sources has %u names; allowed: up to %u",
-			s->sources.count, SOURCES_MAX);
-		return true;
-	}
-	for (unsigned i = 0; i < s->sources.count; i++) {
-		const char *name = s->sources.at[i];
-
-		if (times_asked(s, name) > 1) {
-			snprintf(why, SETTING_WHY_OCTETS,
-				"sources names \"%.64s\" twice; allowed: once", name);
-			return true;
-		}
-		if (strcmp(name, "lmdb") == 0 || section_of_source(s, name) != NULL)
-			continue;
-		snprintf(why, SETTING_WHY_OCTETS,
-			"sources names \"%.64s\"; needed: source %.64s { kind = ... }", name, name);
-		return true;
-	}
-	for (unsigned i = 0; i < s->source_section_count; i++) {
-		const struct settings_source *source = &s->source_sections[i];
-		const char *fault = fault_of_section(source);
-
-		if (fault == NULL && times_asked(s, source->name) > 0 &&
-			strcmp(source->name, "lmdb") != 0)
-			continue;
-		snprintf(why, SETTING_WHY_OCTETS, "source %.64s: %.160s", source->name,
-			fault != NULL
-				? fault
-				: "it is never asked; needed: sources = {\"lmdb\", \"ITS NAME\"}");
-		return true;
-	}
-	return false;
-}

@@ -62,6 +62,11 @@ void setting_allowed(const struct setting *row, char to[SETTING_WHY_OCTETS]);
 /* Free what setting_read() allocated in the struct at `base`. */
 void setting_forget(const struct setting *row, void *base);
 
+/* Tells the operator of a mistake; line 0: it is one of the file as a whole. */
+typedef void settings_mistake(int line, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* What does not fit together in the listeners. */
+void settings_check_listeners(const struct settings *s, settings_mistake *mistake);
 /* What is wrong with the sources as a whole; one line to `why`, or false: nothing. */
 bool settings_fault_of_sources(const struct settings *s, char why[SETTING_WHY_OCTETS]);
 /* What is wrong with the name of a domain, or NULL. */

@@ -66,46 +66,83 @@ shard_note_turned_away(
 			kv_word("why", words[why]), kv_word("peer", peer));
 }
 
-/* "unix" for a local socket, as in service_peer(). */
-static const char *
-address_text(const struct sockaddr_storage *address, char text_out[INET6_ADDRSTRLEN])
-{
-	const struct sockaddr_in *in = (const void *)address;
-	const struct sockaddr_in6 *in6 = (const void *)address;
-
-	if (address->ss_family == AF_INET)
-		return inet_ntop(AF_INET, &in->sin_addr, text_out, INET6_ADDRSTRLEN);
-	if (address->ss_family == AF_INET6)
-		return inet_ntop(AF_INET6, &in6->sin6_addr, text_out, INET6_ADDRSTRLEN);
-	return "unix";
-}
-
 static void
 turn_away(struct shard *s, const struct door *door, int fd, const struct sockaddr_storage *address,
 	enum turned_away why)
 {
-	const struct service_protocol *protocol = door->protocol;
 	char peer[INET6_ADDRSTRLEN];
 
 	if (door->settings->tls != LISTENER_TLS_IMPLICIT) /* there it would be no TLS */
-		(void)socket_send(fd,
-			why == TURNED_AWAY_NETWORK ? protocol->wrong_network
-						   : protocol->turned_away,
-			false);
+		(void)socket_send(fd, service_farewell(door, why), false);
 	socket_close(fd);
-	shard_note_turned_away(s, door, address_text(address, peer), why);
+	shard_note_turned_away(s, door, service_address_text(address, peer), why);
 }
 
 /* Local sockets have a mode instead of networks. */
 static bool
 is_let_in(const struct settings_listener *at, const struct sockaddr_storage *peer)
 {
-	if (at->allowed == NULL || peer->ss_family == AF_UNIX)
-		return true;
-	for (unsigned i = 0; i < at->networks.count; i++)
-		if (network_holds(&at->allowed[i], peer))
-			return true;
-	return false;
+	return at->allowed == NULL || peer->ss_family == AF_UNIX ||
+		network_one_holds(at->allowed, at->networks.count, peer);
+}
+
+static bool
+may_name_others(const struct settings_listener *at, const struct sockaddr_storage *peer)
+{
+	return network_one_holds(at->xclients, at->xclient_networks.count, peer);
+}
+
+static bool
+is_proxy(const struct settings_listener *at, const struct sockaddr_storage *peer)
+{
+	return peer->ss_family == AF_UNIX ||
+		network_one_holds(at->proxies, at->proxy_networks.count, peer);
+}
+
+static bool
+count_in(struct shard *s, const struct sockaddr_storage *peer, uint32_t *ticket_out,
+	enum turned_away *why_out)
+{
+	switch (guests_enter(
+		s->common->guests, (const struct sockaddr *)peer, s->loop.now_ms, ticket_out)) {
+	case GUESTS_FULL:
+		*why_out = TURNED_AWAY_CONNECTIONS;
+		return false;
+	case GUESTS_ADDRESS_FULL:
+		*why_out = TURNED_AWAY_PER_ADDRESS;
+		return false;
+	case GUESTS_TOO_FAST:
+		*why_out = TURNED_AWAY_CONNECTION_RATE;
+		return false;
+	case GUESTS_WELCOME:
+		break;
+	}
+	return true;
+}
+
+bool
+shard_let_in(struct shard *s, const struct door *door, const struct sockaddr_storage *peer,
+	uint32_t *ticket_out, enum turned_away *why_out)
+{
+	*why_out = TURNED_AWAY_NETWORK;
+	return is_let_in(door->settings, peer) && count_in(s, peer, ticket_out, why_out);
+}
+
+/* Who comes with a header, or will say by XCLIENT for whom it comes, is not the guest yet: it counts,
+ * but not by its address, until it has said who is. */
+static bool
+let_connection_in(struct shard *s, const struct door *door, const struct sockaddr_storage *peer,
+	uint32_t *ticket_out, enum turned_away *why_out)
+{
+	static const struct sockaddr_storage nobody = { .ss_family = AF_UNIX };
+	const struct settings_listener *at = door->settings;
+
+	*why_out = TURNED_AWAY_NETWORK;
+	if (at->proxy_protocol)
+		return is_proxy(at, peer) && count_in(s, &nobody, ticket_out, why_out);
+	if (may_name_others(at, peer))
+		return count_in(s, &nobody, ticket_out, why_out);
+	return shard_let_in(s, door, peer, ticket_out, why_out);
 }
 
 static void
@@ -114,29 +151,16 @@ accepted(struct listener *l, int fd)
 	struct door *door = container_of(l, struct door, listener);
 	struct shard *s = door->shard;
 	struct sockaddr_storage peer = { 0 };
+	enum turned_away why;
 	uint32_t ticket;
 
 	if (socket_peer(fd, &peer) != 0) {
 		socket_close(fd); /* gone already */
 		return;
 	}
-	if (!is_let_in(door->settings, &peer)) {
-		turn_away(s, door, fd, &peer, TURNED_AWAY_NETWORK);
+	if (!let_connection_in(s, door, &peer, &ticket, &why)) {
+		turn_away(s, door, fd, &peer, why);
 		return;
-	}
-	switch (guests_enter(
-		s->common->guests, (const struct sockaddr *)&peer, s->loop.now_ms, &ticket)) {
-	case GUESTS_FULL:
-		turn_away(s, door, fd, &peer, TURNED_AWAY_CONNECTIONS);
-		return;
-	case GUESTS_ADDRESS_FULL:
-		turn_away(s, door, fd, &peer, TURNED_AWAY_PER_ADDRESS);
-		return;
-	case GUESTS_TOO_FAST:
-		turn_away(s, door, fd, &peer, TURNED_AWAY_CONNECTION_RATE);
-		return;
-	case GUESTS_WELCOME:
-		break;
 	}
 	if (!service_start(s, door, fd, &peer, ticket)) {
 		guests_leave(s->common->guests, ticket);

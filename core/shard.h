@@ -121,6 +121,10 @@ void shard_drain(struct shard *s);
 /* From any thread, one at a time: new handshakes use these credentials, of which the shard takes a
  * reference over; reloaded() is called. */
 void shard_reload_tls(struct shard *s, struct tls_credentials *credentials);
+/* May a guest from there come in at `door`?  True: it is counted, by its address too; false: why
+ * not. */
+bool shard_let_in(struct shard *s, const struct door *door, const struct sockaddr_storage *peer,
+	uint32_t *ticket_out, enum turned_away *why_out);
 /* Who was not let in at `door`, and why: counted, and logged if that was not just done. */
 void shard_note_turned_away(
 	struct shard *s, const struct door *door, const char *peer, enum turned_away why);

@@ -193,6 +193,7 @@ go_on(struct stage *s, struct pop3_session *session, enum pop3_next next)
 		case POP3_NEXT_LINE:
 		case POP3_NEXT_SCAN:
 		case POP3_NEXT_COMMIT:
+		case POP3_NEXT_XCLIENT:
 		case POP3_NEXT_TLS:
 		case POP3_NEXT_REFUSE:
 			must(!"no such wish in these sessions");

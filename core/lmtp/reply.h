@@ -17,6 +17,8 @@
 #define LMTP_HELP                                                                                  \
 	"214 2.0.0 LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS HELP QUIT (RFC 2033)\r\n"
 
+#define LMTP_XCLIENT_ATTRIBUTES "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
+
 /* the dialogue */
 #define LMTP_UNKNOWN_COMMAND   "500 5.5.2 unknown command\r\n"
 #define LMTP_EMPTY_LINE        "500 5.5.2 empty line, a command was expected\r\n"
@@ -35,6 +37,8 @@
 #define LMTP_CHUNKS_ALREADY    "503 5.5.1 the message has begun: BDAT or RSET\r\n"
 #define LMTP_CHUNKS_FAILED     "503 5.5.0 an earlier chunk has failed: RSET\r\n"
 #define LMTP_TLS_ALREADY       "503 5.5.1 TLS is spoken already\r\n"
+#define LMTP_XCLIENT_MALFORMED "501 5.5.4 XCLIENT needs arguments like ADDR=192.0.2.1\r\n"
+#define LMTP_XCLIENT_REFUSED   "550 5.7.0 XCLIENT is not taken from your network\r\n"
 #define LMTP_TOO_MANY_ERRORS   "421 4.7.0 too many errors, goodbye\r\n"
 #define LMTP_TIMED_OUT         "421 4.4.2 too slow, goodbye\r\n"
 #define LMTP_CLOSING           "421 4.3.2 the server is being stopped, try later\r\n"

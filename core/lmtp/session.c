@@ -18,6 +18,7 @@ static_assert(LMTP_NAME_OCTETS_MAX + LMTP_PATH_OCTETS_MAX <= LINE_OCTETS_MAX,
 static enum lmtp_next any_lhlo(struct lmtp_session *s, struct span args);
 static enum lmtp_next any_helo(struct lmtp_session *s, struct span args);
 static enum lmtp_next any_starttls(struct lmtp_session *s, struct span args);
+static enum lmtp_next any_xclient(struct lmtp_session *s, struct span args);
 static enum lmtp_next any_rset(struct lmtp_session *s, struct span args);
 static enum lmtp_next any_noop(struct lmtp_session *s, struct span args);
 static enum lmtp_next any_vrfy(struct lmtp_session *s, struct span args);
@@ -36,6 +37,7 @@ static const struct lmtp_command commands[] = {
 	{ "NOOP", ALWAYS, ARGS_ANY, any_noop, NULL },
 	{ "QUIT", ALWAYS, ARGS_NONE, any_quit, LMTP_TAKES_NO_ARGUMENT },
 	{ "STARTTLS", ALWAYS, ARGS_NONE, any_starttls, LMTP_TAKES_NO_ARGUMENT },
+	{ "XCLIENT", LMTP_CLEAR | LMTP_READY, ARGS_SOME, any_xclient, LMTP_XCLIENT_MALFORMED },
 	{ "VRFY", ALWAYS, ARGS_SOME, any_vrfy, LMTP_NEEDS_ARGUMENT },
 	{ "EXPN", ALWAYS, ARGS_ANY, any_not_here, NULL },
 	{ "HELP", ALWAYS, ARGS_ANY, any_help, NULL },
@@ -69,6 +71,7 @@ forget(struct lmtp_session *s)
 		slab_give(s->names, s->name);
 	s->name = NULL;
 	s->name_octets = 0;
+	s->name_is_told = false;
 	s->state = LMTP_CLEAR;
 }
 
@@ -265,8 +268,10 @@ any_lhlo(struct lmtp_session *s, struct span args)
 		s->name = slab_take(s->names);
 	if (s->name == NULL)
 		return lmtp_reply(s, LMTP_NO_MEMORY);
-	memcpy(s->name, name.at, name.length);
-	s->name_octets = (uint16_t)name.length;
+	if (!s->name_is_told) {
+		memcpy(s->name, name.at, name.length);
+		s->name_octets = (uint16_t)name.length;
+	}
 	s->state = LMTP_READY;
 	lmtp_reply(s, "250-");
 	lmtp_reply(s, s->policy->hostname);
@@ -274,6 +279,8 @@ any_lhlo(struct lmtp_session *s, struct span args)
 	segments_put_u64(s->reply, s->policy->octets_max);
 	if (s->policy->offers_tls && !s->is_secure)
 		lmtp_reply(s, "\r\n250-STARTTLS");
+	if (s->takes_xclient)
+		lmtp_reply(s, "\r\n250-XCLIENT " LMTP_XCLIENT_ATTRIBUTES);
 	return lmtp_reply(s, "\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n");
 }
 
@@ -295,6 +302,49 @@ any_starttls(struct lmtp_session *s, struct span args)
 		return lmtp_refuse(s, LMTP_TLS_NOT_HERE);
 	lmtp_reply(s, LMTP_STARTTLS_OK);
 	return LMTP_NEXT_TLS;
+}
+
+/* XCLIENT NAME=VALUE... (Postfix' XCLIENT_README).  All begins anew, with the greeting. */
+static enum lmtp_next
+any_xclient(struct lmtp_session *s, struct span args)
+{
+	s->run = args;
+	return LMTP_NEXT_XCLIENT;
+}
+
+/* Its name, as if it had said LHLO itself. */
+static void
+note_told_name(struct lmtp_session *s, const char *helo)
+{
+	struct span name = span_of_string(helo);
+
+	if (name.length == 0 || !is_name(name))
+		return;
+	s->name = slab_take(s->names);
+	if (s->name == NULL)
+		return;
+	memcpy(s->name, name.at, name.length);
+	s->name_octets = (uint16_t)name.length;
+	s->name_is_told = true;
+}
+
+enum lmtp_next
+lmtp_session_xclient_heard(struct lmtp_session *s, enum xclient_outcome outcome, const char *helo)
+{
+	s->run = span_of(NULL, 0);
+	switch (outcome) {
+	case XCLIENT_GOOD:
+		forget(s);
+		note_told_name(s, helo);
+		return lmtp_session_greet(s);
+	case XCLIENT_MALFORMED:
+		return lmtp_refuse(s, LMTP_XCLIENT_MALFORMED);
+	case XCLIENT_TURNED_AWAY:
+		return lmtp_end_session(s, LMTP_END_TURNED_AWAY, "");
+	case XCLIENT_NOT_ALLOWED:
+		break;
+	}
+	return lmtp_end_session(s, LMTP_END_XCLIENT, LMTP_XCLIENT_REFUSED);
 }
 
 static enum lmtp_next
@@ -351,6 +401,8 @@ lmtp_end_word(enum lmtp_end end)
 		[LMTP_END_FOREIGN_PROTOCOL] = "foreign_protocol",
 		[LMTP_END_TIMED_OUT] = "timed_out",
 		[LMTP_END_SHUTDOWN] = "shutdown",
+		[LMTP_END_XCLIENT] = "xclient",
+		[LMTP_END_TURNED_AWAY] = "turned_away",
 	};
 
 	return words[end];

@@ -11,6 +11,7 @@
  *              lmtp_session_stored()
  *   DELIVER    the message is complete: deliver it to each of `recipients` and say in its `error`
  *              how that went, then lmtp_session_delivered()
+ *   XCLIENT    do what lmtp_session_run() asks for, then lmtp_session_xclient_heard()
  *   TLS        send what is queued, speak TLS from the next octet on, then lmtp_session_secured();
  *              what was heard behind the line is TLS or nothing, it must never come here
  *   CLOSE      send what is queued and close
@@ -29,6 +30,7 @@
 
 #include "core/lmtp/data.h"
 #include "core/next.h"
+#include "core/xclient.h"
 #include "io/base/segments.h"
 #include "storage/accounts.h"
 
@@ -41,6 +43,7 @@ enum lmtp_next {
 	LMTP_NEXT_RECIPIENT = NEXT_WISH,
 	LMTP_NEXT_STORE,
 	LMTP_NEXT_DELIVER,
+	LMTP_NEXT_XCLIENT,
 };
 
 enum lmtp_state {
@@ -61,6 +64,8 @@ enum lmtp_end {
 	LMTP_END_FOREIGN_PROTOCOL,
 	LMTP_END_TIMED_OUT,
 	LMTP_END_SHUTDOWN,
+	LMTP_END_XCLIENT,
+	LMTP_END_TURNED_AWAY,
 };
 
 /* The same for all sessions of a listener. */
@@ -101,7 +106,7 @@ struct lmtp_session {
 	char *name;                   /* a block: LHLO's argument, and the sender behind it */
 	const char *failure;          /* of the message: the reply to it; NULL: none yet */
 	const char *refusal;          /* of a chunk that belongs to no message */
-	struct span run;              /* STORE */
+	struct span run;              /* STORE; XCLIENT: its arguments */
 	uint64_t declared_octets;     /* MAIL SIZE; 0: not said */
 	uint64_t chunk_left;
 	uint64_t octets_stored; /* of all messages */
@@ -120,12 +125,21 @@ struct lmtp_session {
 	bool takes_utf8; /* MAIL SMTPUTF8 */
 	bool in_chunk;   /* what comes belongs to one */
 	bool chunk_is_last;
+	bool takes_xclient;
+	bool name_is_told; /* by XCLIENT: LHLO's argument is the proxy's name */
 };
 
 void lmtp_session_init(struct lmtp_session *s, const struct lmtp_policy *policy,
 	struct segments *reply, struct slab *names, struct slab *recipient_blocks);
 /* Let go of all the session holds. */
 void lmtp_session_end(struct lmtp_session *s);
+
+/* Before the greeting: the client is a proxy that may say XCLIENT. */
+static inline void
+lmtp_session_allow_xclient(struct lmtp_session *s)
+{
+	s->takes_xclient = true;
+}
 
 enum lmtp_next lmtp_session_greet(struct lmtp_session *s);
 /* TLS is spoken from here on, after STARTTLS or before the greeting.  All that was heard in clear
@@ -146,7 +160,7 @@ enum lmtp_next lmtp_session_recipient(struct lmtp_session *s, enum lmtp_verdict 
 /* Takes what it can off the front of *input, which is not empty. */
 enum lmtp_next lmtp_session_octets(struct lmtp_session *s, struct span *input);
 
-/* STORE: octets of the message, valid as long as the input they came with. */
+/* STORE: octets of the message, valid as long as the input they came with; XCLIENT: its arguments. */
 static inline struct span
 lmtp_session_run(const struct lmtp_session *s)
 {
@@ -163,6 +177,11 @@ lmtp_session_run_is_wire(const struct lmtp_session *s)
 /* `error`: 0; -EFBIG: it has grown too large; -ENOMEM, -ENOSPC; others. */
 enum lmtp_next lmtp_session_stored(struct lmtp_session *s, int error);
 enum lmtp_next lmtp_session_delivered(struct lmtp_session *s);
+
+/* XCLIENT; `helo`: how the client calls itself, "" if that is not known.  Whether it may say so is
+ * s->takes_xclient. */
+enum lmtp_next lmtp_session_xclient_heard(
+	struct lmtp_session *s, enum xclient_outcome outcome, const char *helo);
 
 /* A message is coming and nothing is wrong with it yet. */
 static inline bool

@@ -308,6 +308,41 @@ authorization_stls(struct pop3_session *s, const struct pop3_args *args)
 	return POP3_NEXT_TLS;
 }
 
+/* ---- for whom a proxy speaks --------------------------------------------------------------- */
+
+/* XCLIENT ADDR=... PORT=..., as Dovecot's proxy says it before it logs in. */
+enum pop3_next
+authorization_xclient(struct pop3_session *s, const struct pop3_args *args)
+{
+	if (authorization_login(s) == NULL)
+		return pop3_reply(s, POP3_NO_MEMORY);
+	s->login->secret = args->text;
+	return POP3_NEXT_XCLIENT;
+}
+
+struct span
+pop3_session_xclient(const struct pop3_session *s)
+{
+	return s->login->secret;
+}
+
+enum pop3_next
+pop3_session_xclient_heard(struct pop3_session *s, enum xclient_outcome outcome)
+{
+	authorization_forget_user(s);
+	switch (outcome) {
+	case XCLIENT_GOOD:
+		return pop3_reply(s, POP3_XCLIENT_OK);
+	case XCLIENT_MALFORMED:
+		return pop3_reply(s, POP3_XCLIENT_MALFORMED);
+	case XCLIENT_TURNED_AWAY:
+		return pop3_end_session(s, POP3_END_TURNED_AWAY, "");
+	case XCLIENT_NOT_ALLOWED:
+		break;
+	}
+	return pop3_end_session(s, POP3_END_XCLIENT, POP3_XCLIENT_REFUSED);
+}
+
 /* ---- the question and its answer ----------------------------------------------------------- */
 
 struct login_question

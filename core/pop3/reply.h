@@ -22,6 +22,8 @@
 #define POP3_MECHANISM_NOT_HERE  "-ERR that mechanism is not offered here\r\n"
 #define POP3_AUTH_CANCELLED      "-ERR authentication cancelled\r\n"
 #define POP3_AUTH_MALFORMED      "-ERR that is not what the mechanism says\r\n"
+#define POP3_XCLIENT_REFUSED     "-ERR [SYS/PERM] XCLIENT is not taken from your network\r\n"
+#define POP3_XCLIENT_MALFORMED   "-ERR XCLIENT needs arguments like ADDR=192.0.2.1 PORT=12345\r\n"
 #define POP3_NEEDS_MESSAGE       "-ERR a message number was expected\r\n"
 #define POP3_NEEDS_TOP_ARGUMENTS "-ERR TOP needs a message number and a number of lines\r\n"
 #define POP3_NO_SUCH_MESSAGE     "-ERR no such message\r\n"
@@ -47,6 +49,7 @@
 
 #define POP3_USER_OK             "+OK send PASS\r\n"
 #define POP3_UTF8_OK             "+OK UTF-8\r\n"
+#define POP3_XCLIENT_OK          "+OK updated\r\n"
 #define POP3_STLS_OK             "+OK begin TLS\r\n"
 #define POP3_NOOP_OK             "+OK nothing done\r\n"
 #define POP3_DELE_OK             "+OK marked for deletion\r\n"

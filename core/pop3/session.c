@@ -25,6 +25,7 @@ static const struct pop3_command commands[] = {
 	{ "TOP", AFTER_LOGIN, ARGS_MESSAGE_AND_LINES, transaction_top, POP3_NEEDS_TOP_ARGUMENTS },
 	{ "RSET", AFTER_LOGIN, ARGS_NONE, transaction_rset, POP3_TAKES_NO_ARGUMENT },
 	{ "STLS", BEFORE_LOGIN, ARGS_NONE, authorization_stls, POP3_TAKES_NO_ARGUMENT },
+	{ "XCLIENT", BEFORE_LOGIN, ARGS_TEXT, authorization_xclient, POP3_XCLIENT_MALFORMED },
 	{ "NOOP", ANY_STATE, ARGS_NONE, any_noop, POP3_TAKES_NO_ARGUMENT },
 	{ "CAPA", ANY_STATE, ARGS_NONE, any_capa, POP3_TAKES_NO_ARGUMENT },
 	{ "UTF8", ANY_STATE, ARGS_NONE, any_utf8, POP3_TAKES_NO_ARGUMENT },
@@ -79,7 +80,8 @@ pop3_end_session(struct pop3_session *s, enum pop3_end why, const char *line)
 enum pop3_next
 pop3_session_greet(struct pop3_session *s, const char *stamp)
 {
-	pop3_reply(s, "+OK ");
+	pop3_reply(
+		s, s->takes_xclient ? "+OK [XCLIENT] " : "+OK "); /* Dovecot looks for it there */
 	pop3_reply(s, s->policy->greeting);
 	if (stamp != NULL && authorization_login(s) != NULL) {
 		must(strlen(stamp) <= POP3_STAMP_OCTETS_MAX);
@@ -311,6 +313,8 @@ any_capa(struct pop3_session *s, const struct pop3_args *args)
 	else
 		pop3_reply(s, "UTF8\r\n");
 	put_mechanisms(s);
+	if (s->takes_xclient && s->state == POP3_AUTHORIZATION)
+		pop3_reply(s, "XCLIENT\r\n");
 	pop3_reply(s, "LANG\r\nEXPIRE ");
 	if (s->policy->expire_days == 0)
 		pop3_reply(s, "NEVER");
@@ -371,6 +375,8 @@ pop3_end_word(enum pop3_end end)
 		[POP3_END_FAILED_LOGINS] = "failed_logins",
 		[POP3_END_UNKNOWN_COMMANDS] = "unknown_commands",
 		[POP3_END_FOREIGN_PROTOCOL] = "foreign_protocol",
+		[POP3_END_XCLIENT] = "xclient",
+		[POP3_END_TURNED_AWAY] = "turned_away",
 	};
 
 	return words[end];

@@ -9,6 +9,7 @@
  *   VERIFY  answer pop3_session_question(), then pop3_session_answered()
  *   OPEN    open the account's maildrop, then pop3_session_opened()
  *   CHECK   see that pop3_session_check() is what was delivered, then pop3_session_checked()
+ *   XCLIENT do what pop3_session_xclient() asks for, then pop3_session_xclient_heard()
  *   SCAN    run topscan() over pop3_session_scan(), then pop3_session_scanned()
  *   COMMIT  remove the messages marked in `listing`, then pop3_session_committed()
  *   TLS     send what is queued, speak TLS from the next octet on, then pop3_session_secured();
@@ -26,6 +27,7 @@
 
 #include "core/auth/login.h"
 #include "core/next.h"
+#include "core/xclient.h"
 #include "io/base/segments.h"
 #include "storage/listing.h"
 
@@ -42,6 +44,7 @@ enum pop3_next {
 	POP3_NEXT_CHECK,
 	POP3_NEXT_SCAN,
 	POP3_NEXT_COMMIT,
+	POP3_NEXT_XCLIENT,
 };
 
 enum pop3_state {
@@ -59,6 +62,8 @@ enum pop3_end {
 	POP3_END_FAILED_LOGINS,
 	POP3_END_UNKNOWN_COMMANDS,
 	POP3_END_FOREIGN_PROTOCOL,
+	POP3_END_XCLIENT,
+	POP3_END_TURNED_AWAY,
 };
 
 /* The same for all sessions of a listener. */
@@ -78,7 +83,7 @@ struct pop3_policy {
 /* What a session knows before the login and forgets with it; a block of `logins`, from the first
  * USER or AUTH on. */
 struct pop3_login {
-	struct span secret; /* within the line that asked for VERIFY */
+	struct span secret; /* within the line that asked for VERIFY; XCLIENT: its arguments */
 	struct sasl *sasl;  /* an exchange that AUTH has begun; NULL: none */
 	uint8_t question;   /* enum login_kind; VERIFY */
 	uint8_t mechanism;  /* enum sasl_mechanism of `sasl` */
@@ -111,6 +116,7 @@ struct pop3_session {
 	bool may_not_delete;
 	bool is_secure; /* TLS is spoken */
 	bool check_is_for_top;
+	bool takes_xclient;
 };
 
 struct pop3_scan {
@@ -124,6 +130,13 @@ void pop3_session_init(struct pop3_session *s, const struct pop3_policy *policy,
 	struct segments *reply, struct slab *logins);
 /* Let go of all the session holds but the snapshot, which is its owner's. */
 void pop3_session_end(struct pop3_session *s);
+
+/* Before the greeting: the guest is a proxy that may say XCLIENT. */
+static inline void
+pop3_session_allow_xclient(struct pop3_session *s)
+{
+	s->takes_xclient = true;
+}
 
 /* With a `stamp` of 1 to POP3_STAMP_OCTETS_MAX octets, "<...@...>", never used before: APOP is
  * offered; NULL: it is not. */
@@ -160,6 +173,10 @@ enum pop3_next pop3_session_opened(
  * delivered; -EBADMSG: they are not; any other negative errno: it could not be found out. */
 const struct maildrop_entry *pop3_session_check(const struct pop3_session *s);
 enum pop3_next pop3_session_checked(struct pop3_session *s, int error);
+
+/* XCLIENT: its arguments, valid as long as the line.  Whether it may say so is s->takes_xclient. */
+struct span pop3_session_xclient(const struct pop3_session *s);
+enum pop3_next pop3_session_xclient_heard(struct pop3_session *s, enum xclient_outcome outcome);
 
 struct pop3_scan pop3_session_scan(const struct pop3_session *s);
 enum pop3_next pop3_session_scanned(struct pop3_session *s, int error, uint64_t octets);

@@ -38,6 +38,7 @@ enum pop3_next authorization_user(struct pop3_session *s, const struct pop3_args
 enum pop3_next authorization_pass(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_apop(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_auth(struct pop3_session *s, const struct pop3_args *args);
+enum pop3_next authorization_xclient(struct pop3_session *s, const struct pop3_args *args);
 enum pop3_next authorization_stls(struct pop3_session *s, const struct pop3_args *args);
 
 /* AUTH has begun an exchange: lines are responses. */

@@ -138,6 +138,7 @@ go_on(struct client *c, enum pop3_next next)
 			return;
 		case POP3_NEXT_LINE:
 		case POP3_NEXT_SCAN:
+		case POP3_NEXT_XCLIENT:
 		case POP3_NEXT_TLS:
 			fail_msg("nobody asked for that");
 		}

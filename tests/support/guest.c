@@ -190,6 +190,23 @@ commit(struct guest *g)
 	return pop3_session_committed(&g->session, 0);
 }
 
+enum xclient_outcome
+guest_hear_xclient(const struct guest *g, enum xclient_form form, struct span arguments,
+	struct xclient *client_out)
+{
+	if (!g->world->takes_xclient)
+		return XCLIENT_NOT_ALLOWED;
+	return xclient_read(arguments, form, client_out) ? XCLIENT_GOOD : XCLIENT_MALFORMED;
+}
+
+static enum pop3_next
+hear_xclient(struct guest *g)
+{
+	return pop3_session_xclient_heard(&g->session,
+		guest_hear_xclient(g, XCLIENT_FORM_POP3, pop3_session_xclient(&g->session),
+			&(struct xclient){ 0 }));
+}
+
 /* Do what the session asks for until it wants the next line. */
 static void
 go_on(struct guest *g, enum pop3_next next)
@@ -214,6 +231,9 @@ go_on(struct guest *g, enum pop3_next next)
 			break;
 		case POP3_NEXT_COMMIT:
 			next = commit(g);
+			break;
+		case POP3_NEXT_XCLIENT:
+			next = hear_xclient(g);
 			break;
 		case POP3_NEXT_TLS:
 			g->awaits_tls = true;
@@ -247,6 +267,8 @@ guest_connect(struct guest *g, const struct guest_world *world)
 		return;
 	}
 	pop3_session_init(&g->session, &world->policy, &g->reply, &g->names);
+	if (world->takes_xclient)
+		pop3_session_allow_xclient(&g->session);
 	go_on(g, pop3_session_greet(&g->session, NULL));
 }
 

@@ -35,6 +35,7 @@ struct guest_world {
 	struct pop3_policy policy;
 	struct lmtp_policy lmtp_policy;
 	struct settings head_settings; /* only add_... */
+	bool takes_xclient;
 	bool login_unavailable;
 	enum login_verdict good_is; /* what a good login hears */
 	int open_error;

@@ -173,6 +173,17 @@ deliver(struct guest *g)
 
 /* ---- the dialogue -------------------------------------------------------------------------- */
 
+static enum lmtp_next
+hear_xclient(struct guest *g)
+{
+	struct lmtp_session *s = &g->lmtp->session;
+	struct xclient client = { 0 };
+	enum xclient_outcome outcome =
+		guest_hear_xclient(g, XCLIENT_FORM_LMTP, lmtp_session_run(s), &client);
+
+	return lmtp_session_xclient_heard(s, outcome, client.helo);
+}
+
 /* Do what the session asks for until it wants a line or octets. */
 static void
 go_on(struct guest *g, enum lmtp_next next)
@@ -190,6 +201,9 @@ go_on(struct guest *g, enum lmtp_next next)
 			break;
 		case LMTP_NEXT_DELIVER:
 			next = deliver(g);
+			break;
+		case LMTP_NEXT_XCLIENT:
+			next = hear_xclient(g);
 			break;
 		case LMTP_NEXT_TLS:
 			g->awaits_tls = true;
@@ -228,6 +242,8 @@ guest_lmtp_connect(struct guest *g)
 	draft_pool_init(&l->drafts, &l->disk, &drafts);
 	lmtp_session_init(
 		&l->session, &g->world->lmtp_policy, &g->reply, &g->names, &l->recipients);
+	if (g->world->takes_xclient)
+		lmtp_session_allow_xclient(&l->session);
 	go_on(g, lmtp_session_greet(&l->session));
 }
 

@@ -11,6 +11,9 @@ void guest_lmtp_hear(struct guest *g, struct span octets);
 void guest_lmtp_secure(struct guest *g);
 void guest_lmtp_disconnect(struct guest *g);
 
+/* guest.c's: what a service does with XCLIENT, but for limits. */
+enum xclient_outcome guest_hear_xclient(const struct guest *g, enum xclient_form form,
+	struct span arguments, struct xclient *client_out);
 /* guest.c's: take the whole reply, as a socket would. */
 void guest_take_reply(struct guest *g);
 

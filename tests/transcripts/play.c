@@ -59,6 +59,7 @@ stage_set(struct stage *stage, const struct transcript *t)
 			.failed_logins_max = t->failed_logins,
 		},
 		.speaks_lmtp = t->speaks_lmtp,
+		.takes_xclient = t->takes_xclient,
 		.lmtp_policy = {
 			.hostname = "host.example.org",
 			.greeting = t->greeting,

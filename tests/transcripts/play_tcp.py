@@ -154,7 +154,7 @@ class Transcript:
             self.protocol = "lmtp"
         elif word == "setting":
             key, _, value = rest.partition(" = ")
-            (self.listener if key in ("plaintext_auth", "tls") else self.settings)[key] = value
+            (self.listener if key in ("plaintext_auth", "tls", "xclient_networks") else self.settings)[key] = value
             if key == "tls":
                 self.settings.update(tls.settings(tls.certificate("transcript")))
         elif word == "pretend" or line == "only session":
@@ -346,7 +346,7 @@ def play_cut(transcript, site, way, expected, seed=0):
 
 def make_site(transcript):
     if transcript.protocol == "lmtp":
-        site = harness.Site(None, {k: v for k, v in transcript.listener.items() if k == "tls"},
+        site = harness.Site(None, {k: v for k, v in transcript.listener.items() if k != "plaintext_auth"},
                             **transcript.settings)
     else:
         site = harness.Site(transcript.listener, **transcript.settings)

@@ -319,6 +319,8 @@ read_setting(struct reader *r, char *rest)
 		t->plaintext_auth = strcmp(value, "yes") == 0;
 	} else if (strcmp(rest, "tls") == 0) {
 		t->offers_tls = strcmp(value, "stls") == 0;
+	} else if (strcmp(rest, "xclient_networks") == 0) {
+		t->takes_xclient = true;
 	} else if (strcmp(rest, "greeting") == 0) {
 		free(t->greeting);
 		t->greeting = strndup(value + 1, strlen(value) - 2); /* it stands in quotes */

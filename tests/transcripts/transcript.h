@@ -65,6 +65,7 @@ struct transcript {
 	/* settings that the bare session knows */
 	bool plaintext_auth;
 	bool offers_tls;
+	bool takes_xclient;
 	unsigned mechanisms; /* SASL_BIT()s */
 	char *greeting;
 	unsigned expire_days;

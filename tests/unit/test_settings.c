@@ -342,7 +342,8 @@ unknown_names_are_told(void **state)
 		"ringpost.conf(5) lists all\n");
 	expect_mistakes("listen a {\n port = 110\n}\n",
 		"%:2: listen has no setting \"port\"; allowed: address, protocol, networks, "
-		"socket_mode, socket_group, plaintext_auth, tls\n");
+		"socket_mode, socket_group, plaintext_auth, tls, "
+		"proxy_protocol, proxy_networks, proxy_tls, xclient_networks\n");
 }
 
 static void
