@@ -1,7 +1,10 @@
-"""Behind a proxy: PROXY protocol and XCLIENT, by hand, whole, cut and damaged."""
+"""Behind a proxy: PROXY protocol and XCLIENT, by hand, whole, cut and damaged; and a real HAProxy."""
+import os
+import re
 import socket
 import ssl
 import struct
+import subprocess
 import time
 import unittest
 
@@ -417,6 +420,100 @@ class Xclient(ProxyCase):
             lmtp.say("XCLIENT ADDR=192.0.2.7", 550)
             self.assertEqual(lmtp.rest(), b"")
         self.assertEqual(site.wait_for_events("client_refused")[0]["protocol"], "lmtp")
+
+
+class Program:
+    """A proxy in the foreground with files of its own, ended by its pid."""
+
+    def __init__(self, case, site, name, config, *command):
+        harness.needs(command[0])
+        path = os.path.join(site.directory, name)
+        with open(path, "w") as f:
+            f.write(config)
+        self.log_path = path + ".log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([*command, path], cwd=site.directory,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        case.addCleanup(self.end)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(harness.WAIT_S)
+
+    def wait_for_port(self, port):
+        deadline = time.monotonic() + harness.WAIT_S
+        while True:
+            try:
+                harness.Pop(port).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    with open(self.log_path) as log:
+                        raise AssertionError("the proxy does not listen:\n" + log.read())
+                time.sleep(0.02)
+
+
+def example(title):
+    """The HAProxy configuration of docs/OPERATING.md below that headline."""
+    with open(os.path.join(harness.ROOT, "docs/OPERATING.md")) as f:
+        section = f.read().split("\n### %s\n" % title)[1].split("\n## ")[0].split("\n### ")[0]
+    return re.findall(r"```\n(.*?)```", section, re.S)
+
+
+class RealHaproxy(ProxyCase):
+    """docs/OPERATING.md as it stands there, but for ports and paths."""
+
+    def behind_haproxy(self, certificate=None):
+        ours, theirs = example("HAProxy")
+        listeners = dict(re.findall(r"listen (\w+) \{\n(.*?)\n\}", ours, re.S))
+        settings = {name: dict(re.findall(r"\t(\w+) = (.*)", text)) for name, text in listeners.items()}
+        plain, secured = settings["clear"], settings["secured"]
+        ports = {"110": harness.free_port(), "995": harness.free_port()}
+        site = self.proxied({k: v for k, v in plain.items() if k != "address"}, start=False,
+                            **tls.settings(tls.certificate("mail.example.org")))
+        other = harness.free_port()
+        with open(site.config, "a") as f:
+            f.write("listen secured {\n\taddress = \"127.0.0.1:%d\"\n%s}\n" % (other, "".join(
+                "\t%s = %s\n" % item for item in secured.items() if item[0] != "address")))
+        site.start()
+        pem = os.path.join(site.directory, "both.pem")
+        with open(pem, "wb") as both:
+            for path in tls.certificate("mail.example.org"):
+                with open(path, "rb") as f:
+                    both.write(f.read())
+        config = theirs.replace("/etc/haproxy/mail.pem", pem).replace(":110\n", ":%d\n" % ports["110"])
+        config = config.replace(":995 ssl", ":%d ssl" % ports["995"])
+        config = config.replace("127.0.0.1:1110", "127.0.0.1:%d" % site.port)
+        config = config.replace("127.0.0.1:1111", "127.0.0.1:%d" % other)
+        Program(self, site, "haproxy.cfg", config, "haproxy", "-db", "-f").wait_for_port(ports["110"])
+        return site, ports["110"], ports["995"]
+
+    def test_the_client_is_seen_through_it(self):
+        site, clear, secured = self.behind_haproxy()
+        for source in ("127.0.0.2", "127.0.0.3"):
+            before = len(site.events("session_end"))
+            with tls.TlsPop(clear, stls=True, source=source) as pop:  # TLS is between client and us
+                pop.login()
+                pop.ok("QUIT")
+            ended = site.wait_for_events("session_end", before + 1)[-1]
+            self.assertEqual((ended["peer"], ended["tls"]), (source, "1.3"))
+        before = len(site.events("session_end"))
+        with tls.TlsPop(secured, source="127.0.0.4") as pop:  # HAProxy does it
+            pop.login()
+            pop.ok("QUIT")
+        ended = site.wait_for_events("session_end", before + 1)[-1]
+        self.assertEqual((ended["peer"], ended["tls"], ended["listener"]), ("127.0.0.4", "no", "secured"))
+        named = [e for e in site.events("client_named") if e["listener"] == "secured"][-1]
+        self.assertEqual((named["tls"], named["version"]), ("yes", "TLSv1.3"))
+        self.assertNotEqual(named["cipher"], "")
+
+    def test_limits_and_failed_logins_are_the_clients(self):
+        site, clear, secured = self.behind_haproxy()
+        with tls.TlsPop(secured, source="127.0.0.5") as pop:
+            pop.line()
+            pop.ok("USER alice")
+            self.assertTrue(pop.command("PASS wrong").startswith(b"-ERR [AUTH]"))
+        self.assertEqual(site.wait_for_events("login_failed")[0]["peer"], "127.0.0.5")
 
 
 if __name__ == "__main__":
