@@ -83,7 +83,7 @@ nothing_but_the_secret_fits(void **state)
 					0);
 			}
 			assert_int_equal(verdict(span_of(SECRET, at), known[i].hash), 0);
-			assert_int_equal(verdict(span_of(SECRET + at + 1, sizeof(SECRET) - 2 - at),
+			assert_int_equal(verdict(span_of(&SECRET[at + 1], sizeof(SECRET) - 2 - at),
 						 known[i].hash),
 				0);
 		}
