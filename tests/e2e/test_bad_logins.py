@@ -2,9 +2,12 @@
 import base64
 import hashlib
 import os
+import shutil
+import tempfile
 import unittest
 
 import harness
+import test_tokens
 from test_auth import Scram
 
 ALICE = "alice@" + harness.DOMAIN
@@ -40,6 +43,11 @@ NO_BASE64 = [b"!", b"A", b"AB", b"ABC", b"A===", b"====", b"AA=A", b"AAA=AAAA", 
 class BadLogins(harness.Case):
     def all_mechanisms(self, **settings):
         settings.setdefault("sasl_mechanisms", '"%s"' % " ".join(MECHANISMS))
+        # bearer tokens are offered where somebody can judge them
+        directory = tempfile.mkdtemp(prefix="ringpost-keys-")
+        self.addCleanup(shutil.rmtree, directory, True)
+        settings.update(oauth_keys='{"%s"}' % test_tokens.Key(directory, "ES256", "one").path,
+                        oauth_issuer='"https://login.example.org"', oauth_audience='"ringpost"')
         return self.site(apop="yes", failed_logins="100", **settings)
 
     def tree(self, site):

@@ -116,6 +116,7 @@ class Truth(MetricsCase):
             pop.ok("QUIT")
         self.assert_moved(before, {
             ever: 1,
+            ("ringpost_account_lookups_total", 'source="lmdb",outcome="found"'): 2,
             ("ringpost_logins_total", 'outcome="good"'): 1,
             ("ringpost_logins_total", 'outcome="bad"'): 1,
             ("ringpost_messages_retrieved_total", ""): 3,
@@ -168,6 +169,7 @@ class Truth(MetricsCase):
             pop.rest()
         self.assert_moved(before, {
             self.of_listener("ringpost_connections_total"): 4,
+            ("ringpost_account_lookups_total", 'source="lmdb",outcome="found"'): 3,
             ("ringpost_logins_total", 'outcome="good"'): 3,
             ("ringpost_tls_handshakes_total", 'kind="all"'): 3,
             ("ringpost_tls_handshakes_total", 'kind="resumed"'): 2,
