@@ -10,7 +10,6 @@
 
 #define DAY_S          86400
 #define EXPIRES_SOON_S (14 * DAY_S)
-#define PROTOCOL_NAME  "pop3" /* IANA's, for ALPN (RFC 7301) */
 
 static const struct log_kind EVENT_CERTIFICATE_EXPIRES = { "tls_certificate_expires", LOG_WARNING };
 static const struct log_kind EVENT_CERTIFICATE_IS_RSA = { "tls_certificate_is_rsa", LOG_WARNING };
@@ -44,7 +43,6 @@ struct tls_options
 server_tls_options(const struct settings *s)
 {
 	return (struct tls_options){
-		.alpn = PROTOCOL_NAME,
 		.ktls = (enum tls_ktls)s->ktls,
 		.requires_client_certificate = s->tls_client_required,
 		.peer_by = (enum tls_peer_by)s->tls_client_name,

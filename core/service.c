@@ -345,7 +345,7 @@ start_tls(struct service *v, struct span first_octets)
 	conn_set_deadline(&v->conn, deadline_s * 1000);
 	if (!may_shake_hands(v))
 		service_end_with(v, SERVICE_END_HANDSHAKE_RATE);
-	else if (!conn_start_tls(&v->conn, &v->shard->tls, first_octets))
+	else if (!conn_start_tls(&v->conn, &v->shard->tls, protocol_of(v)->alpn, first_octets))
 		service_end_with(v, SERVICE_END_NO_MEMORY);
 }
 

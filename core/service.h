@@ -68,6 +68,7 @@ struct service {
 /* What a protocol makes of a guest.  `next` is an enum session_next or one of its own. */
 struct service_protocol {
 	const char *name;          /* in the log */
+	const char *alpn;          /* IANA's name for it (RFC 7301); NULL: it has none */
 	struct span turned_away;   /* the words for who finds no room */
 	struct span wrong_network; /* and for who is none of the listener's `networks` */
 	size_t slot_octets;        /* of its struct, which begins with a struct service */

@@ -286,6 +286,7 @@ pop3_wish(struct service *v, int next, int *next_out)
 
 const struct service_protocol pop3_service_protocol = {
 	.name = "pop3",
+	.alpn = "pop3",
 	.turned_away = SPAN(POP3_TOO_MANY_CONNECTIONS),
 	.wrong_network = SPAN(POP3_WRONG_NETWORK),
 	.slot_octets = sizeof(struct pop3_service),

@@ -82,9 +82,9 @@ struct conn {
 void conn_open(struct conn *c, struct loop *loop, int fd, const struct conn_ops *ops);
 
 /* Speak TLS from here on: secured() or ended() will be called.  Nothing may be queued or asked for.
- * `octets` came with what made us start and are what TLS begins with; if they are not TLS nobody
+ * `alpn` as tls_make() has it, borrowed.  `octets` came with what made us start and are what TLS begins with; if they are not TLS nobody
  * ever sees them.  False: no memory. */
-bool conn_start_tls(struct conn *c, struct tls_context *x, struct span octets);
+bool conn_start_tls(struct conn *c, struct tls_context *x, const char *alpn, struct span octets);
 
 /* Ask for more input.  `expect_wait`: the peer has something to do first. */
 void conn_receive(struct conn *c, bool expect_wait);

@@ -201,9 +201,9 @@ turn_came(struct deferred *turn)
 }
 
 bool
-conn_start_tls(struct conn *c, struct tls_context *x, struct span octets)
+conn_start_tls(struct conn *c, struct tls_context *x, const char *alpn, struct span octets)
 {
-	struct tls *t = tls_make(x, c, turn_came);
+	struct tls *t = tls_make(x, alpn, c, turn_came);
 
 	must(c->outq.tls == NULL && !c->outq.in_kernel && segments_is_empty(&c->outq.segments));
 	must(c->outq.doing == OUTQ_NOTHING && !c->receive_in_flight);

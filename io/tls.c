@@ -122,13 +122,13 @@ failure_of(int error)
 /* ---- life ---------------------------------------------------------------------------------- */
 
 struct tls *
-tls_make(struct tls_context *x, void *owner, void (*run)(struct deferred *turn))
+tls_make(struct tls_context *x, const char *alpn, void *owner, void (*run)(struct deferred *turn))
 {
 	struct tls *t = slab_take(&x->sessions);
 
 	if (t == NULL)
 		return NULL;
-	*t = (struct tls){ .context = x, .owner = owner, .is_handshaking = true };
+	*t = (struct tls){ .context = x, .owner = owner, .alpn = alpn, .is_handshaking = true };
 	deferred_init(&t->turn, run);
 	return t;
 }
@@ -325,8 +325,9 @@ begin(struct tls *t)
 		wolfSSL_KeepArrays(t->ssl); /* until tls_peer_read() */
 	wolfSSL_SetIOReadCtx(t->ssl, t);
 	wolfSSL_SetIOWriteCtx(t->ssl, t);
-	if (wolfSSL_UseALPN(t->ssl, (char *)x->options->alpn, (unsigned)strlen(x->options->alpn),
-		    WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS)
+	if (t->alpn == NULL ||
+		wolfSSL_UseALPN(t->ssl, (char *)t->alpn, (unsigned)strlen(t->alpn),
+			WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS)
 		return 0;
 	tls_fail(t, TLS_FAILURE_MEMORY);
 	return -EPROTO;

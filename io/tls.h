@@ -36,7 +36,6 @@ enum tls_peer_by {
 
 /* Borrowed for the life of the contexts. */
 struct tls_options {
-	const char *alpn; /* the protocol's name (RFC 7301); offers without it are refused */
 	enum tls_ktls ktls;
 	bool requires_client_certificate; /* where the credentials name an authority */
 	enum tls_peer_by peer_by;
@@ -129,6 +128,7 @@ struct tls {
 	struct deferred turn; /* run() is the owner's: a step is due, or plain octets wait */
 	struct tls_context *context;
 	void *owner;
+	const char *alpn;
 	struct WOLFSSL *ssl; /* NULL: no ClientHello yet */
 	char *input;         /* NULL: nothing is kept */
 	char *output;
@@ -168,8 +168,10 @@ tls_is_in_kernel(const struct tls_facts *facts)
 }
 
 /* A session that waits for its ClientHello; `run` as in tls_want_turn(), and where plain octets
- * wait.  NULL: no memory. */
-struct tls *tls_make(struct tls_context *x, void *owner, void (*run)(struct deferred *turn));
+ * wait.  `alpn` is the protocol's name (RFC 7301): an offer without it is refused; NULL: it has no
+ * name, and what is offered is passed over.  NULL: no memory. */
+struct tls *tls_make(
+	struct tls_context *x, const char *alpn, void *owner, void (*run)(struct deferred *turn));
 void tls_free(struct tls *t);
 
 /* Octets from the socket.  0, -EPROTO: they are no records; -ENOMEM. */

@@ -119,6 +119,21 @@ class Deliver(Base):
         ends = {e["protocol"]: e["tls"] for e in site.wait_for_events("session_end", 2)}
         self.assertIn(ends["lmtp"], ("1.3", "1.2"))
 
+    def test_a_protocol_offered_by_tls_is_passed_over(self):
+        """IANA has no name of LMTP for ALPN, so a client may offer any, and none is chosen."""
+        harness.needs("openssl")
+        for door, more in (("stls", ["-starttls", "lmtp"]), ("implicit", [])):
+            site = self.site(lmtp={"tls": '"%s"' % door}, **tls.settings(tls.certificate("mail.example.org")))
+            for version in ("-tls1_2", "-tls1_3"):
+                for offer in ("smtp", "pop3", "lmtp,h2"):
+                    done = subprocess.run(
+                        ["openssl", "s_client", "-connect", "127.0.0.1:%d" % site.lmtp_port, *more, version,
+                         "-alpn", offer, "-crlf", "-ign_eof"], input=b"LHLO x\nQUIT\n", capture_output=True,
+                        timeout=30)
+                    self.assertIn(b"No ALPN negotiated", done.stdout, done.stderr)
+                    self.assertRegex(done.stdout, rb"(?m)^221 ")
+            self.end_site(site)
+
     def test_the_log_says_what_became_of_it(self):
         site = self.site(users=("alice", "bob"))
         with site.lmtp().hello() as client:
