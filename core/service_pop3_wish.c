@@ -47,8 +47,7 @@ wish_forget(struct pop3_service *p)
 	must(!p->service.wish_is_away);
 	if (p->wish == NULL)
 		return;
-	wish_give_up_waiting(p);
-	authenticate_forget(&p->wish->login);
+	service_login_forget(&p->wish->login);
 	slab_give(&p->service.shard->wishes, p->wish);
 	p->wish = NULL;
 }
@@ -90,7 +89,7 @@ wish_come_home(struct offload_job *job)
 static const char *
 maildrop_address(const struct wish *w)
 {
-	const struct account *account = &w->login.account;
+	const struct account *account = &w->login.request.account;
 
 	return account->maildrop[0] != '\0' ? account->maildrop : account->address;
 }
@@ -120,7 +119,7 @@ tell_opened(struct pop3_service *p, int error)
 			kv_str("error", strerror(-error)));
 	if (error != 0 && p->service.shard->common->admission != NULL)
 		admission_take_back(p->service.shard->common->admission,
-			span_of_string(p->wish->login.account.address),
+			span_of_string(p->wish->login.request.account.address),
 			p->service.shard->loop.now_ms, &p->admission);
 	wish_forget(p);
 	if (error != 0)

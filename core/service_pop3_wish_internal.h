@@ -4,6 +4,7 @@
 #ifndef CORE_SERVICE_POP3_WISH_INTERNAL_H
 #define CORE_SERVICE_POP3_WISH_INTERNAL_H
 
+#include "core/service_login.h"
 #include "core/service_pop3_wish.h"
 
 struct wish {
@@ -11,11 +12,7 @@ struct wish {
 	struct pop3_service *service;
 	const struct shard_common *common;
 	int error;
-	struct login_request login; /* from VERIFY until its maildrop is open */
-	struct timer wait;          /* for failed logins before this one (core/auth/penalties.h) */
-	bool is_waiting;
-	bool has_waited;
-	bool answer_stands; /* what comes when it has waited */
+	struct service_login login; /* from VERIFY until its maildrop is open */
 	union {
 		struct {
 			struct maildrop *maildrop;
@@ -50,8 +47,5 @@ wish_of(struct offload_job *job)
 }
 /* The service of a wish that has come home. */
 struct pop3_service *wish_come_home(struct offload_job *job);
-
-/* VERIFY: if the login is waiting, nobody will hear its answer. */
-void wish_give_up_waiting(struct pop3_service *p);
 
 #endif
