@@ -7,6 +7,7 @@
  */
 #include "core/metrics.h"
 
+#include "core/service.h"
 #include "core/version.h"
 #include "io/base/must.h"
 
@@ -176,8 +177,7 @@ print_doors(const struct shard *shards, unsigned shard_count, FILE *to)
 		for (unsigned d = 0; d < doors; d++) {
 			const struct door *first = &shards[0].doors[d];
 
-			labels[d] = labels_of_listener(first->settings,
-				first->settings->protocol == PROTOCOL_LMTP ? "lmtp" : "pop3");
+			labels[d] = labels_of_listener(first->settings, first->protocol->name);
 			for (unsigned s = 0; s < shard_count; s++)
 				instances[d * shard_count + s] =
 					(struct metric_instance){ &shards[s].doors[d], labels[d] };

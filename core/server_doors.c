@@ -185,20 +185,15 @@ open_door(struct server_doors *d, unsigned shard, unsigned listener)
 	return share_local(at, d->doors[listener].socket, socket);
 }
 
-static void
-prepare_door(struct door *door, const struct settings *settings, const struct settings_listener *at,
-	struct shard *shard)
+static union door_policy
+policy_of(const struct settings *settings, const struct settings_listener *at)
 {
 	bool offers_tls = at->tls == LISTENER_TLS_STLS;
+	union door_policy policy = { 0 };
 
-	*door = (struct door){
-		.settings = at,
-		.protocol = shard_protocols[at->protocol],
-		.shard = shard,
-		.socket = -1,
-	};
-	if (at->protocol == PROTOCOL_POP3)
-		door->policy.pop3 = (struct pop3_policy){
+	switch (at->protocol) {
+	case PROTOCOL_POP3:
+		policy.pop3 = (struct pop3_policy){
 			.greeting = settings->greeting,
 			.implementation = "ringpost-" RINGPOST_VERSION,
 			.plaintext_auth = at->plaintext_auth,
@@ -208,8 +203,9 @@ prepare_door(struct door *door, const struct settings *settings, const struct se
 			.mechanisms = server_auth_mechanisms(settings),
 			.failed_logins_max = settings->failed_logins,
 		};
-	else
-		door->policy.lmtp = (struct lmtp_policy){
+		break;
+	case PROTOCOL_LMTP:
+		policy.lmtp = (struct lmtp_policy){
 			.hostname = settings->hostname,
 			.greeting = settings->greeting,
 			.offers_tls = offers_tls,
@@ -217,8 +213,30 @@ prepare_door(struct door *door, const struct settings *settings, const struct se
 			.octets_max = settings->lmtp_message_octets,
 			.recipients_max = settings->lmtp_recipients,
 		};
+		break;
+	case PROTOCOL_AUTH_HTTP:
+		policy.auth_http = (struct auth_http_policy){
+			.plaintext_auth = at->plaintext_auth,
+			.failed_logins_max = settings->failed_logins,
+		};
+		must(backend_read(at->backend, 0, &policy.auth_http.backend));
+		break;
+	}
+	return policy;
 }
 
+static void
+prepare_door(struct door *door, const struct settings *settings, const struct settings_listener *at,
+	struct shard *shard)
+{
+	*door = (struct door){
+		.settings = at,
+		.protocol = shard_protocols[at->protocol],
+		.policy = policy_of(settings, at),
+		.shard = shard,
+		.socket = -1,
+	};
+}
 int
 server_doors_open(const struct settings *settings, struct shard *shards, unsigned shard_count,
 	struct server_doors *doors_out)

@@ -22,8 +22,9 @@
 enum protocol {
 	PROTOCOL_POP3,
 	PROTOCOL_LMTP,
+	PROTOCOL_AUTH_HTTP, /* nginx asks about its clients (core/auth_http/session.h) */
 };
-#define PROTOCOLS 2u
+#define PROTOCOLS 3u
 
 enum session_policy {
 	SESSION_POLICY_SHARED,    /* many sessions may hold a maildrop, each its own snapshot */
@@ -80,6 +81,7 @@ struct settings_listener {
 	struct settings_texts xclient_networks;
 	struct network *xclients;
 	bool plaintext_auth; /* USER/PASS allowed although the connection is in clear */
+	const char *backend; /* where nginx finds maildrops; "" unless it asks here */
 	enum listener_tls tls;
 };
 

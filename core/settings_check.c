@@ -43,7 +43,8 @@ check_tls(const struct settings *s, settings_mistake *mistake)
 			s->tls_keys.count, s->tls_certificates.count);
 }
 
-/* LMTP knows no passwords: nobody shall be able to deliver by mistake. */
+/* LMTP knows no passwords: nobody shall be able to deliver by mistake.  Who asks in nginx' place names
+ * the client whose failures count: nobody shall be able to name another. */
 static void
 check_networks(const struct settings *s, settings_mistake *mistake)
 {
@@ -56,6 +57,32 @@ check_networks(const struct settings *s, settings_mistake *mistake)
 				"listen %s takes mail from anybody at %s; needed: networks = "
 				"{\"192.0.2.0/24\"}",
 				l->name, l->address_text);
+		if (l->protocol == PROTOCOL_AUTH_HTTP && l->networks.count == 0 &&
+			!network_is_loopback(&l->address))
+			mistake(0,
+				"listen %s answers anybody about logins at %s; needed: networks = "
+				"{\"192.0.2.0/24\"}",
+				l->name, l->address_text);
+	}
+}
+
+static void
+check_auth_http(const struct settings *s, settings_mistake *mistake)
+{
+	for (unsigned i = 0; i < s->listener_count; i++) {
+		const struct settings_listener *l = &s->listeners[i];
+		bool is_auth_http = l->protocol == PROTOCOL_AUTH_HTTP;
+
+		if (is_auth_http && l->backend[0] == '\0')
+			mistake(0,
+				"listen %s tells nginx where maildrops are; needed: backend = "
+				"\"127.0.0.1:110\"",
+				l->name);
+		if (is_auth_http && l->tls != LISTENER_TLS_OFF)
+			mistake(0, "listen %s: nginx speaks no TLS here; needed: tls = off",
+				l->name);
+		if (!is_auth_http && l->backend[0] != '\0')
+			mistake(0, "listen %s has backend; needed: protocol = auth_http", l->name);
 	}
 }
 
@@ -84,6 +111,7 @@ settings_check_listeners(const struct settings *s, settings_mistake *mistake)
 	refuse_same_addresses(s, mistake);
 	check_tls(s, mistake);
 	check_networks(s, mistake);
+	check_auth_http(s, mistake);
 	check_proxies(s, mistake);
 }
 

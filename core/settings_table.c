@@ -4,6 +4,7 @@
  * To add a setting: a field in settings.h, a row here, then `ringpost settings > docs/SETTINGS.md`.
  */
 #include "core/settings_table.h"
+#include "core/auth_http/backend.h"
 
 #include "core/auth/introspect.h"
 #include "core/auth/sasl.h"
@@ -32,6 +33,7 @@ static const char *const verify_words[] = {
 static const char *const protocol_words[] = {
 	[PROTOCOL_POP3] = "pop3",
 	[PROTOCOL_LMTP] = "lmtp",
+	[PROTOCOL_AUTH_HTTP] = "auth_http",
 	NULL,
 };
 static const char *const newline_words[] = {
@@ -202,6 +204,16 @@ fault_of_metrics(const char *text)
 	if (text[0] == '\0' || settings_read_address(text, &address, &octets))
 		return NULL;
 	return "neither an address with a port nor the path of a socket";
+}
+
+static const char *
+fault_of_backend(const char *text)
+{
+	struct backend backend;
+
+	if (text[0] == '\0' || (backend_read(text, 0, &backend) && backend.port != 0))
+		return NULL;
+	return "no address with a port";
 }
 
 #define FIELD(field) #field, .offset = offsetof(struct settings, field)
@@ -480,12 +492,13 @@ const struct setting listener_rows[] = {
 			 "`\"/run/ringpost/lmtp\"`, is a local socket." },
 	{ .name = LISTENER_FIELD(protocol), .kind = SETTING_CHOICE, .fallback = "pop3",
 	  .words = protocol_words,
-	  .explanation = "What is spoken there: `pop3`, or `lmtp` (RFC 2033), by which a mail server "
-			 "delivers. LMTP knows no passwords: who may connect may deliver." },
+	  .explanation = "What is spoken there: `pop3`; `lmtp` (RFC 2033), by which a mail server delivers and "
+			 "which knows no passwords: who may connect may deliver; or `auth_http`, by which an nginx "
+			 "mail proxy asks whether a client's login is good and where to go on with it (`backend`)." },
 	{ .name = LISTENER_FIELD(networks), .kind = SETTING_TEXTS, .fallback = "", .min = 1, .max = 49,
 	  .fault = fault_of_network,
 	  .explanation = "Networks whose clients are let in, `{\"127.0.0.0/8\", \"2001:db8::/32\"}`. None: "
-			 "everybody; but LMTP on an address other hosts can reach needs them. Local sockets "
+			 "everybody; but `lmtp` and `auth_http` on an address other hosts can reach need them. Local sockets "
 			 "have `socket_mode` instead." },
 	{ .name = LISTENER_FIELD(socket_mode), .kind = SETTING_TEXT, .fallback = "0660", .min = 3,
 	  .max = 4, .fault = fault_of_mode,
@@ -495,7 +508,13 @@ const struct setting listener_rows[] = {
 	  .explanation = "Group of a local socket, one that `user` belongs to. Empty: that of the server." },
 	{ .name = LISTENER_FIELD(plaintext_auth), .kind = SETTING_YES_NO, .fallback = "no",
 	  .explanation = "Take passwords although the connection is in clear. For loopback, or behind "
-			 "something that does TLS. `no`: credentials only after TLS has begun." },
+			 "something that does TLS. `no`: credentials only after TLS has begun; with `auth_http`, "
+			 "TLS between nginx and its client." },
+	{ .name = LISTENER_FIELD(backend), .kind = SETTING_TEXT, .fallback = "", .max = 60,
+	  .fault = fault_of_backend,
+	  .explanation = "With `protocol = auth_http`: where nginx goes on with a good login, `\"127.0.0.1:110\"`: "
+			 "POP3 in clear, as nginx speaks no TLS there. An account may have a `backend` of its own, an "
+			 "address with or without a port." },
 	{ .name = LISTENER_FIELD(tls), .kind = SETTING_CHOICE, .fallback = "off", .words = tls_words,
 	  .explanation = "`stls`: in clear until the client says STLS (RFC 2595, port 110), or in LMTP "
 			 "STARTTLS (RFC 3207). `implicit`: TLS from the first octet (RFC 8314, port 995). Both need `tls_certificates`." },

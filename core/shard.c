@@ -9,6 +9,7 @@
 #include "core/limits.h"
 #include "core/line.h"
 #include "core/network.h"
+#include "core/service_auth_http.h"
 #include "core/service_lmtp.h"
 #include "core/service_pop3.h"
 #include "core/service_pop3_wish.h"
@@ -33,6 +34,7 @@ static const struct log_kind EVENT_SHARD_FAILED = { "shard_failed", LOG_ERROR };
 const struct service_protocol *const shard_protocols[PROTOCOLS] = {
 	[PROTOCOL_POP3] = &pop3_service_protocol,
 	[PROTOCOL_LMTP] = &lmtp_service_protocol,
+	[PROTOCOL_AUTH_HTTP] = &auth_http_service_protocol,
 };
 
 /* ---- guests -------------------------------------------------------------------------------- */
@@ -129,7 +131,7 @@ shard_let_in(struct shard *s, const struct door *door, const struct sockaddr_sto
 }
 
 /* Who comes with a header, or will say by XCLIENT for whom it comes, is not the guest yet: it counts,
- * but not by its address, until it has said who is. */
+ * but not by its address, until it has said who is.  Nor is who asks about others. */
 static bool
 let_connection_in(struct shard *s, const struct door *door, const struct sockaddr_storage *peer,
 	uint32_t *ticket_out, enum turned_away *why_out)
@@ -140,7 +142,8 @@ let_connection_in(struct shard *s, const struct door *door, const struct sockadd
 	*why_out = TURNED_AWAY_NETWORK;
 	if (at->proxy_protocol)
 		return is_proxy(at, peer) && count_in(s, &nobody, ticket_out, why_out);
-	if (may_name_others(at, peer))
+	if (may_name_others(at, peer) ||
+		(at->protocol == PROTOCOL_AUTH_HTTP && is_let_in(at, peer)))
 		return count_in(s, &nobody, ticket_out, why_out);
 	return shard_let_in(s, door, peer, ticket_out, why_out);
 }

@@ -11,6 +11,7 @@
 #include "core/auth/admission.h"
 #include "core/auth/authenticate.h"
 #include "core/auth/penalties.h"
+#include "core/auth_http/session.h"
 #include "core/counts.h"
 #include "core/guests.h"
 #include "core/last_logins.h"
@@ -50,15 +51,19 @@ struct shard_common {
 	struct tls_credentials *credentials; /* at the start; NULL: no listener speaks TLS */
 };
 
+/* By the listener's `protocol`. */
+union door_policy {
+	struct pop3_policy pop3;
+	struct lmtp_policy lmtp;
+	struct auth_http_policy auth_http;
+};
+
 /* One listening socket of one shard, and how its guests are treated. */
 struct door {
 	struct listener listener;
 	const struct settings_listener *settings;
 	const struct service_protocol *protocol;
-	union {
-		struct pop3_policy pop3;
-		struct lmtp_policy lmtp;
-	} policy;
+	union door_policy policy;
 	struct shard *shard;
 	struct door_counts counts;
 	int socket; /* made by the server, handed over at the start */

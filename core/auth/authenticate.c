@@ -20,8 +20,6 @@
 #include <string.h>
 #include <wolfssl/wolfcrypt/md5.h>
 
-#define PLAIN_PREFIX "{PLAIN}"
-
 /* ---- answers ------------------------------------------------------------------------------- */
 
 static bool
@@ -200,12 +198,7 @@ finish_password(struct authenticator *a, uint64_t now_ms, struct login_request *
 static struct span
 plain_secret(const struct login_request *r)
 {
-	const char *hash = r->account.password_hash;
-	size_t prefix = strlen(PLAIN_PREFIX);
-
-	if (strncmp(hash, PLAIN_PREFIX, prefix) != 0)
-		return span_of("", 0);
-	return span_of_string(hash + prefix);
+	return password_plain(r->account.password_hash);
 }
 
 /* MD5 of stamp and password, in hexadecimal (RFC 1939, section 7). */

@@ -81,6 +81,14 @@ find_scheme(const char *hash)
 	return NULL;
 }
 
+struct span
+password_plain(const char *hash)
+{
+	if (!starts_with(hash, PLAIN_PREFIX))
+		return SPAN("");
+	return span_of_string(hash + strlen(PLAIN_PREFIX));
+}
+
 const char *
 password_scheme_name(const char *hash)
 {
@@ -185,7 +193,7 @@ password_verify(struct span secret, const char *hash, bool *right_out)
 		return password_legacy_verify(secret, hash, right_out);
 	if (!starts_with(hash, PLAIN_PREFIX))
 		return verify_crypt(secret, hash, right_out);
-	*right_out = equals_in_constant_time(secret, span_of_string(hash + strlen(PLAIN_PREFIX)));
+	*right_out = equals_in_constant_time(secret, password_plain(hash));
 	return 0;
 }
 

@@ -36,6 +36,9 @@ int password_make_dummy(const char *scheme, char hash_out[ACCOUNT_HASH_OCTETS_MA
  * 0, -ENOTSUP, -EINVAL. */
 int password_check_hash(const char *hash);
 
+/* The secret itself, where `hash` holds it as it is ({PLAIN}); else empty.  Lies in `hash`. */
+struct span password_plain(const char *hash);
+
 /* "yescrypt", "plain", ...; "unknown". */
 const char *password_scheme_name(const char *hash);
 
