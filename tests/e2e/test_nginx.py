@@ -191,15 +191,16 @@ class AuthHttp(harness.Case):
                 time.sleep(0.001)
                 conn.send(whole[cut:])
                 self.assertIn(b"Auth-Status: OK", conn.rest(), cut)
-        before = len(site.wait_for_events("session_end", len(range(1, len(whole), 3))))
-        for cut in range(0, len(whole), 3):
+        cuts = range(0, len(whole), 3)
+        before = len(site.wait_for_events("session_end", len(cuts)))
+        for cut in cuts:
             with site.pop() as conn:
                 conn.send(whole[:cut])
-                time.sleep(0.002)  # so that it has been accepted
-                if cut % 2:
+                if cut % 2:  # perhaps even before it was accepted
                     conn.reset()
-        ended = site.wait_for_events("session_end", before + len(range(0, len(whole), 3)))[before:]
-        self.assertEqual(len(ended), len(range(0, len(whole), 3)))
+        closed = sum(cut % 2 == 0 for cut in cuts)
+        ended = site.wait_for_events("session_end", before + closed)[before:]
+        self.assertGreaterEqual(len(ended), closed)
         self.assertLessEqual({e["why"] for e in ended}, {"closed_by_peer", "connection_failed"})
         self.assertEqual(self.ask(site), GOOD)
 
