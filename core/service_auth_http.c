@@ -65,12 +65,12 @@ auth_http_timed_out(struct service *v)
 	conn_set_deadline(&v->conn, GOODBYE_MS);
 }
 
-/* It is over in a moment anyway. */
+/* What a worker has is waited for anyway. */
 static bool
 auth_http_goes_on(const struct service *v)
 {
 	(void)v;
-	return true;
+	return false;
 }
 
 static void

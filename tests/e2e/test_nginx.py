@@ -204,6 +204,16 @@ class AuthHttp(harness.Case):
         self.assertLessEqual({e["why"] for e in ended}, {"closed_by_peer", "connection_failed"})
         self.assertEqual(self.ask(site), GOOD)
 
+    def test_a_drain_waits_for_no_question(self):
+        site = self.asked()
+        with site.pop() as silent, site.pop() as half:
+            half.send(question()[:40])
+            time.sleep(0.1)
+            started = time.monotonic()
+            self.assertEqual(site.stop(), 0)
+            self.assertLess(time.monotonic() - started, 3)
+            self.assertEqual((silent.rest(), half.rest()), (b"", b""))
+
     def test_one_question_for_each_connection(self):
         site = self.asked()
         said = self.raw(site, question() * 2)
