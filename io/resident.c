@@ -7,6 +7,7 @@
 #include "io/resident.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -32,7 +33,7 @@ octet_is_resident(int fd, uint64_t offset)
 static int
 pages_are_cached(int fd, uint64_t offset, uint64_t length)
 {
-	static bool unknown_to_kernel;
+	static atomic_bool is_not_there; /* too old a kernel, or a filter of system calls */
 	struct {
 		uint64_t offset;
 		uint64_t length;
@@ -43,10 +44,11 @@ pages_are_cached(int fd, uint64_t offset, uint64_t length)
 	} answer;
 	uint64_t pages = (offset + length - 1) / PAGE_OCTETS - offset / PAGE_OCTETS + 1;
 
-	if (unknown_to_kernel)
+	if (atomic_load_explicit(&is_not_there, memory_order_relaxed))
 		return 0;
 	if (syscall(SYS_cachestat, fd, &range, &answer, 0) != 0) {
-		unknown_to_kernel = errno == ENOSYS;
+		if (errno == ENOSYS || errno == EPERM)
+			atomic_store_explicit(&is_not_there, true, memory_order_relaxed);
 		return 0;
 	}
 	return answer.cached == pages ? 1 : -1;
