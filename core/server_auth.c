@@ -3,9 +3,7 @@
  */
 #include "core/server_auth.h"
 
-#include "core/auth/source_ldap.h"
-#include "core/auth/source_pam.h"
-#include "core/auth/source_pgsql.h"
+#include "core/sources.h"
 #include "io/base/log.h"
 #include "io/base/must.h"
 
@@ -43,7 +41,7 @@ add_masters(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 }
 
 /* The spool's own accounts; each shard reads them itself. */
-static struct source lmdb_source = { .name = "lmdb" };
+static struct source lmdb_source = { .name = SOURCES_LMDB };
 
 /* The spool's, so that it outlives a restart; where it cannot be kept,
  * one for as long as we live. */
@@ -59,53 +57,6 @@ take_secret(struct accounts *accounts, uint8_t secret_out[32])
 
 /* ---- sources ------------------------------------------------------------------------------- */
 
-static int
-open_source(const struct settings_source *from, const struct address_rules *rules,
-	struct source **source_out)
-{
-	const struct source_options common = {
-		.name = from->name,
-		.connections = from->workers,
-		.time_limit_ms = from->time_limit_ms,
-		.fresh_ms = (uint64_t)from->cache_s * 1000,
-		.stale_ms = (uint64_t)from->cache_stale_s * 1000,
-	};
-	const struct source_pgsql_options pgsql = { common, from->connection, from->query, rules };
-	const struct source_ldap_options ldap = {
-		.common = common,
-		.uri = from->uri,
-		.starttls = from->starttls,
-		.ca_file = from->ca_file,
-		.bind_dn = from->bind_dn,
-		.password_file = from->bind_password_file,
-		.base = from->base,
-		.scope = (enum source_ldap_scope)from->scope,
-		.filter = from->filter,
-		.attributes = from->attributes.at,
-		.attribute_count = from->attributes.count,
-		.prove = (enum source_ldap_prove)from->prove,
-		.rules = rules,
-	};
-	const struct source_pam_options pam = {
-		.common = common,
-		.service = from->service,
-		.directory = from->service_directory,
-		.user = from->user_name,
-		.names = (enum source_pam_names)from->names,
-	};
-
-	switch (from->kind) {
-	case SOURCE_PGSQL:
-		return source_pgsql_open(&pgsql, source_out);
-	case SOURCE_LDAP:
-		return source_ldap_open(&ldap, source_out);
-	case SOURCE_PAM:
-		return source_pam_open(&pam, source_out);
-	}
-	must(!"a kind of source that cannot be opened");
-	return -ENOTSUP;
-}
-
 static void
 close_source(struct source *source)
 {
@@ -115,33 +66,23 @@ close_source(struct source *source)
 	source_tear_down(source);
 }
 
-static const struct settings_source *
-section_of(const struct settings *settings, const char *name)
-{
-	for (unsigned i = 0; i < settings->source_section_count; i++)
-		if (strcmp(settings->source_sections[i].name, name) == 0)
-			return &settings->source_sections[i];
-	return NULL;
-}
-
 static int
 make_source(const struct settings *settings, const char *name, const struct address_rules *rules,
 	struct source **source_out)
 {
-	const struct settings_source *section = section_of(settings, name);
-	struct source *source = &lmdb_source;
-	int error = 0;
+	struct source *source;
+	int error = sources_open(settings, name, rules, &source);
 
-	if (section != NULL) {
-		error = open_source(section, rules, &source);
-		if (error != 0)
-			return error;
-		error = offload_open(
-			name, section->workers, settings->auth_queue, &source->workers);
-		if (error != 0) {
-			source_tear_down(source);
-			return error;
-		}
+	if (error != 0)
+		return error;
+	if (source == NULL) {
+		*source_out = &lmdb_source;
+		return 0;
+	}
+	error = offload_open(name, source->connections, settings->auth_queue, &source->workers);
+	if (error != 0) {
+		source_tear_down(source);
+		return error;
 	}
 	*source_out = source;
 	return 0;
@@ -151,15 +92,10 @@ static int
 open_sources(const struct settings *settings, char why[SERVER_AUTH_WHY_OCTETS],
 	struct login_policy *policy)
 {
-	static char lmdb[] = "lmdb";
-	static char *defaults[] = { lmdb };
-	struct settings_texts names = settings->sources;
-	struct source **sources;
+	const struct settings_texts names = sources_names(settings);
+	struct source **sources = calloc(names.count, sizeof(struct source *));
 	int error = 0;
 
-	if (names.count == 0)
-		names = (struct settings_texts){ defaults, 1 };
-	sources = calloc(names.count, sizeof(struct source *));
 	if (sources == NULL)
 		return -ENOMEM;
 	policy->sources = sources;

@@ -148,15 +148,21 @@ source_say(struct source *s, const char *format, ...)
 	pthread_mutex_unlock(&s->health.lock);
 }
 
+void
+source_said(struct source *s, char said_out[SOURCE_SAID_OCTETS])
+{
+	pthread_mutex_lock(&s->health.lock);
+	strcpy(said_out, s->health.said);
+	pthread_mutex_unlock(&s->health.lock);
+}
+
 /* Nobody else says anything of it. */
 static void
 log_damaged(struct source *s, struct span address, int error)
 {
 	char said[SOURCE_SAID_OCTETS];
 
-	pthread_mutex_lock(&s->health.lock);
-	strcpy(said, s->health.said);
-	pthread_mutex_unlock(&s->health.lock);
+	source_said(s, said);
 	log_event(EVENT_ACCOUNT_DAMAGED, kv_str("source", s->name), kv_span("address", address),
 		kv_str("error", strerror(-error)), kv_str("said", said));
 }
@@ -172,6 +178,12 @@ source_find(struct source *s, struct span address, struct account *account_out)
 	if (error == -EBADMSG || error == -ENOTSUP)
 		log_damaged(s, address, error);
 	return error;
+}
+
+int
+source_ask(struct source *s, struct span address, struct account *account_out)
+{
+	return s->ops->find(s, address, account_out);
 }
 
 int

@@ -83,6 +83,10 @@ int source_find(struct source *s, struct span address, struct account *account_o
 int source_prove(
 	struct source *s, const struct account *account, struct span secret, bool *right_out);
 bool source_is_down(struct source *s);
+/* One question outside of all that: no state is kept and nothing logged (the `ringpost` command). */
+int source_ask(struct source *s, struct span address, struct account *account_out);
+/* What it said of its last failure, or of the last account that makes no sense; "": nothing. */
+void source_said(struct source *s, char said_out[SOURCE_SAID_OCTETS]);
 
 /* ---- for the sources themselves --------------------------------------------------------------- */
 
