@@ -8,6 +8,10 @@
  *
  * Keys are canonical addresses (core/auth/address.h); this file does not judge them beyond length.
  *
+ * App passwords and last logins are kept by address for accounts of every source: that there is no
+ * account of an address in this file is nothing to them.  Those of accounts in it go with the
+ * account (accounts_remove()); those of others stay until they are forgotten.
+ *
  * Threads: one struct accounts_reader for each thread; a struct accounts is shared.
  * Errors: 0 or a negative errno.  -ENOENT: no such account.  Anything else means that the source
  * could not answer, and must never be told to a client as "wrong password".
@@ -32,7 +36,6 @@ struct account {
 	bool enabled;
 	bool read_only;          /* frozen: may fetch, may not delete, gets no mail */
 	bool no_delete;          /* may fetch, may not delete */
-	bool has_app_passwords;  /* found out by the source */
 	uint64_t quota_octets;   /* 0: the default of the domain (core/quota.h) */
 	uint32_t quota_messages; /* 0: the same */
 	/* From where it may log in, "10.0.0.0/8 ::1/128"; "": from anywhere. */
@@ -83,7 +86,7 @@ struct app_password {
  * which is then returned. */
 int accounts_each_app_password(struct accounts_reader *r, struct span address,
 	int (*each)(void *ctx, const struct app_password *p), void *ctx);
-/* -ENOENT: no such account; -EEXIST: it has one of that name; -EDQUOT: it has APP_PASSWORDS_MAX. */
+/* -EEXIST: it has one of that name; -EDQUOT: it has APP_PASSWORDS_MAX. */
 int accounts_add_app_password(
 	struct accounts *a, struct span address, const struct app_password *p);
 int accounts_remove_app_password(
@@ -99,12 +102,22 @@ struct login_note {
 	char protocol[8];
 };
 
-/* Keep them, in one durable transaction, so give it many.  The later one of an account counts;
- * accounts that are not there are passed over. */
+/* Keep them, in one durable transaction, so give it many.  The later one of an account counts; of
+ * an app password that is gone nothing is kept. */
 int accounts_note_logins(struct accounts *a, const struct login_note *notes, unsigned count);
 /* The last one by any way (`app_password` empty), or by that app password.  -ENOENT: never. */
 int accounts_last_login(struct accounts_reader *r, struct span address, struct span app_password,
 	struct login_note *note_out);
+
+/* ---- forgetting both ------------------------------------------------------------------------ */
+
+/* App passwords and last logins of one address, whether it has an account here or not.  -ENOENT:
+ * there are none. */
+int accounts_forget(struct accounts *a, struct span address);
+/* The same for all addresses without an account here whose last login, and the making of whose
+ * youngest app password, were before `before` (seconds since 1970).  In steps, so that others can
+ * write between them; *forgotten_out counts addresses, also where it ends early. */
+int accounts_forget_unused(struct accounts *a, int64_t before, uint64_t *forgotten_out);
 
 /* ---- and ------------------------------------------------------------------------------------ */
 

@@ -252,15 +252,11 @@ put(const struct accounts *a, MDB_txn *txn, const struct account *account, unsig
 {
 	unsigned char octets[ACCOUNT_VALUE_OCTETS_MAX];
 	MDB_val key, value = { .mv_data = octets };
-	struct account stored;
 
 	if (!is_storable(account))
 		return -EINVAL;
 	key = accounts_key(span_of_string(account->address));
-	stored = *account;
-	stored.has_app_passwords =
-		accounts_have_app_password(txn, a->dbi, span_of_string(account->address));
-	value.mv_size = account_value_encode(&stored, key, octets);
+	value.mv_size = account_value_encode(account, key, octets);
 	return accounts_errno(mdb_put(txn, a->dbi, &key, &value, flags));
 }
 
@@ -335,6 +331,7 @@ int
 accounts_remove(struct accounts *a, struct span address)
 {
 	MDB_val key = accounts_key(address);
+	uint64_t forgotten = 0;
 	MDB_txn *txn;
 	int error;
 
@@ -345,7 +342,7 @@ accounts_remove(struct accounts *a, struct span address)
 		return error;
 	error = accounts_errno(mdb_del(txn, a->dbi, &key, NULL));
 	if (error == 0)
-		error = accounts_forget_more(txn, a->dbi, address);
+		error = accounts_forget_more(txn, a->dbi, address, &forgotten);
 	return accounts_end(txn, error);
 }
 

@@ -7,6 +7,8 @@
  *     NUL "p" address NUL name    an app password
  *     NUL "l" address NUL name    the last login (name empty: by any way)
  *     NUL "s"                     the secret of the spool
+ *
+ * The first two need no account of that address here: it may come from another source.
  */
 #ifndef STORAGE_ACCOUNTS_LMDB_H
 #define STORAGE_ACCOUNTS_LMDB_H
@@ -50,9 +52,8 @@ size_t account_value_encode(
 /* -EBADMSG: damage.  -EPROTONOSUPPORT: a version of a later program. */
 int account_value_decode(MDB_val key, MDB_val value, struct account *account_out);
 
-/* Within a transaction (accounts_more.c). */
-bool accounts_have_app_password(MDB_txn *txn, MDB_dbi dbi, struct span address);
-/* Forget all that is kept of an account besides itself. */
-int accounts_forget_more(MDB_txn *txn, MDB_dbi dbi, struct span address);
+/* Within a transaction: forget all that is kept of an address besides its account
+ * (accounts_more.c); *forgotten_out grows by the number of entries. */
+int accounts_forget_more(MDB_txn *txn, MDB_dbi dbi, struct span address, uint64_t *forgotten_out);
 
 #endif

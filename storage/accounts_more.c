@@ -1,6 +1,7 @@
 /*
  * accounts_more.c - what the LMDB file keeps beside accounts: app passwords, last logins, a secret.
  *
+ * App passwords and last logins are found by address alone, so accounts of all sources have them.
  * Values end with a CRC-32C of key and value; damage is -EBADMSG.
  */
 #include "io/base/crc32c.h"
@@ -25,6 +26,13 @@
 #define NOTE_OCTETS_MAX  (NOTE_HEAD_OCTETS + 7u + 45u + CRC_OCTETS)
 
 #define SECRET_OCTETS    32u
+
+/* The second octet of a key. */
+#define KIND_APP   'p'
+#define KIND_LOGIN 'l'
+
+/* Addresses looked at in one transaction while others wait to write. */
+#define FORGET_BATCH 10000u
 
 struct key {
 	unsigned char octets[ACCOUNTS_KEY_OCTETS_MAX];
@@ -145,7 +153,7 @@ each_app(MDB_txn *txn, MDB_dbi dbi, struct span address,
 	MDB_val key, value;
 	int error;
 
-	if (!make_key('p', address, span_of("", 0), &prefix))
+	if (!make_key(KIND_APP, address, span_of("", 0), &prefix))
 		return 0;
 	error = accounts_errno(mdb_cursor_open(txn, dbi, &cursor));
 	if (error != 0)
@@ -173,14 +181,6 @@ count_one(void *ctx, const struct app_password *p)
 	return 0;
 }
 
-bool
-accounts_have_app_password(MDB_txn *txn, MDB_dbi dbi, struct span address)
-{
-	unsigned count = 0;
-
-	return each_app(txn, dbi, address, count_one, &count) != 0 || count > 0;
-}
-
 int
 accounts_each_app_password(struct accounts_reader *r, struct span address,
 	int (*each)(void *ctx, const struct app_password *p), void *ctx)
@@ -194,25 +194,6 @@ accounts_each_app_password(struct accounts_reader *r, struct span address,
 	return error;
 }
 
-/* The account says whether it has any, so that a login without them costs no second look-up. */
-static int
-put_flag(MDB_txn *txn, MDB_dbi dbi, struct span address)
-{
-	unsigned char octets[ACCOUNT_VALUE_OCTETS_MAX];
-	MDB_val key = accounts_key(address), value;
-	struct account account;
-	int error = accounts_errno(mdb_get(txn, dbi, &key, &value));
-
-	if (error == 0)
-		error = account_value_decode(key, value, &account);
-	if (error != 0)
-		return error;
-	account.has_app_passwords = accounts_have_app_password(txn, dbi, address);
-	value.mv_size = account_value_encode(&account, key, octets);
-	value.mv_data = octets;
-	return accounts_errno(mdb_put(txn, dbi, &key, &value, 0));
-}
-
 int
 accounts_add_app_password(struct accounts *a, struct span address, const struct app_password *p)
 {
@@ -223,7 +204,7 @@ accounts_add_app_password(struct accounts *a, struct span address, const struct 
 	MDB_txn *txn;
 	int error;
 
-	if (p->name[0] == '\0' || !make_key('p', address, span_of_string(p->name), &key))
+	if (p->name[0] == '\0' || !make_key(KIND_APP, address, span_of_string(p->name), &key))
 		return -EINVAL;
 	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 	if (error != 0)
@@ -235,8 +216,6 @@ accounts_add_app_password(struct accounts *a, struct span address, const struct 
 		error = -EDQUOT;
 	if (error == 0)
 		error = accounts_errno(mdb_put(txn, a->dbi, &val, &value, MDB_NOOVERWRITE));
-	if (error == 0)
-		error = put_flag(txn, a->dbi, address);
 	return accounts_end(txn, error);
 }
 
@@ -248,8 +227,8 @@ accounts_remove_app_password(struct accounts *a, struct span address, struct spa
 	MDB_txn *txn;
 	int error;
 
-	if (name.length == 0 || !make_key('p', address, name, &key) ||
-		!make_key('l', address, name, &last))
+	if (name.length == 0 || !make_key(KIND_APP, address, name, &key) ||
+		!make_key(KIND_LOGIN, address, name, &last))
 		return -ENOENT;
 	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
 	if (error != 0)
@@ -258,44 +237,11 @@ accounts_remove_app_password(struct accounts *a, struct span address, struct spa
 	error = accounts_errno(mdb_del(txn, a->dbi, &val, NULL));
 	if (error == 0) {
 		val = val_of(&last);
-		(void)mdb_del(txn, a->dbi, &val, NULL);
-		error = put_flag(txn, a->dbi, address);
+		error = accounts_errno(mdb_del(txn, a->dbi, &val, NULL));
+		if (error == -ENOENT) /* it was never used */
+			error = 0;
 	}
 	return accounts_end(txn, error);
-}
-
-/* ---- all that there is of an account ------------------------------------------------------- */
-
-static int
-forget_kind(MDB_txn *txn, MDB_dbi dbi, char kind, struct span address)
-{
-	struct key prefix;
-	MDB_cursor *cursor;
-	MDB_val key, value;
-	int error;
-
-	if (!make_key(kind, address, span_of("", 0), &prefix))
-		return 0;
-	error = accounts_errno(mdb_cursor_open(txn, dbi, &cursor));
-	while (error == 0) {
-		key = val_of(&prefix);
-		error = accounts_errno(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
-		if (error == 0 && !begins_with(key, &prefix))
-			error = -ENOENT;
-		if (error == 0)
-			error = accounts_errno(mdb_cursor_del(cursor, 0));
-	}
-	if (error == -ENOENT || error == 0)
-		mdb_cursor_close(cursor);
-	return error == -ENOENT ? 0 : error;
-}
-
-int
-accounts_forget_more(MDB_txn *txn, MDB_dbi dbi, struct span address)
-{
-	int error = forget_kind(txn, dbi, 'p', address);
-
-	return error != 0 ? error : forget_kind(txn, dbi, 'l', address);
 }
 
 /* ---- last logins --------------------------------------------------------------------------- */
@@ -345,11 +291,24 @@ put_note(MDB_txn *txn, MDB_dbi dbi, const struct login_note *note, struct span n
 	MDB_val val, value = { .mv_data = octets };
 	struct key key;
 
-	if (!make_key('l', span_of_string(note->address), name, &key))
+	if (!make_key(KIND_LOGIN, span_of_string(note->address), name, &key))
 		return 0;
 	val = val_of(&key);
 	value.mv_size = encode_note(note, val, octets);
 	return accounts_errno(mdb_put(txn, dbi, &val, &value, 0));
+}
+
+/* Revoked since, it leaves nothing behind. */
+static bool
+is_app_there(MDB_txn *txn, MDB_dbi dbi, struct span address, struct span name)
+{
+	struct key key;
+	MDB_val val, value;
+
+	if (name.length == 0 || !make_key(KIND_APP, address, name, &key))
+		return false;
+	val = val_of(&key);
+	return mdb_get(txn, dbi, &val, &value) == 0;
 }
 
 int
@@ -361,38 +320,43 @@ accounts_note_logins(struct accounts *a, const struct login_note *notes, unsigne
 	if (a->reads_only)
 		return -EROFS;
 	error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
+	if (error != 0)
+		return error;
 	for (unsigned i = 0; error == 0 && i < count; i++) {
-		struct span address = span_of_string(notes[i].address);
-		MDB_val key = accounts_key(address), value;
+		struct span name = span_of_string(notes[i].app_password);
 
-		if (address.length == 0 || mdb_get(txn, a->dbi, &key, &value) != 0)
-			continue;
 		error = put_note(txn, a->dbi, &notes[i], span_of("", 0));
-		if (error == 0 && notes[i].app_password[0] != '\0')
-			error = put_note(
-				txn, a->dbi, &notes[i], span_of_string(notes[i].app_password));
-		if (error != 0)
-			mdb_txn_abort(txn);
+		if (error == 0 && is_app_there(txn, a->dbi, span_of_string(notes[i].address), name))
+			error = put_note(txn, a->dbi, &notes[i], name);
 	}
-	return error != 0 ? error : accounts_errno(mdb_txn_commit(txn));
+	return accounts_end(txn, error);
 }
 
-int
-accounts_last_login(struct accounts_reader *r, struct span address, struct span app_password,
+/* Without address and name. */
+static int
+get_note(MDB_txn *txn, MDB_dbi dbi, struct span address, struct span name,
 	struct login_note *note_out)
 {
 	MDB_val val, value;
 	struct key key;
 	int error;
 
-	if (!make_key('l', address, app_password, &key))
+	if (!make_key(KIND_LOGIN, address, name, &key))
 		return -ENOENT;
+	val = val_of(&key);
+	error = accounts_errno(mdb_get(txn, dbi, &val, &value));
+	return error != 0 ? error : decode_note(val, value, note_out);
+}
+
+int
+accounts_last_login(struct accounts_reader *r, struct span address, struct span app_password,
+	struct login_note *note_out)
+{
+	int error;
+
 	if (mdb_txn_renew(r->txn) != 0)
 		return -EIO;
-	val = val_of(&key);
-	error = accounts_errno(mdb_get(r->txn, r->dbi, &val, &value));
-	if (error == 0)
-		error = decode_note(val, value, note_out);
+	error = get_note(r->txn, r->dbi, address, app_password, note_out);
 	mdb_txn_reset(r->txn);
 	if (error != 0)
 		return error;
@@ -400,6 +364,193 @@ accounts_last_login(struct accounts_reader *r, struct span address, struct span 
 	if (app_password.length > 0)
 		memcpy(note_out->app_password, app_password.at, app_password.length);
 	return 0;
+}
+
+/* ---- forgetting ---------------------------------------------------------------------------- */
+
+static int
+forget_kind(MDB_txn *txn, MDB_dbi dbi, char kind, struct span address, uint64_t *forgotten_out)
+{
+	struct key prefix;
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int error;
+
+	if (!make_key(kind, address, span_of("", 0), &prefix))
+		return 0;
+	error = accounts_errno(mdb_cursor_open(txn, dbi, &cursor));
+	if (error != 0)
+		return error;
+	while (error == 0) {
+		key = val_of(&prefix);
+		error = accounts_errno(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+		if (error == 0 && !begins_with(key, &prefix))
+			error = -ENOENT;
+		if (error == 0)
+			error = accounts_errno(mdb_cursor_del(cursor, 0));
+		if (error == 0)
+			++*forgotten_out;
+	}
+	mdb_cursor_close(cursor);
+	return error == -ENOENT ? 0 : error;
+}
+
+int
+accounts_forget_more(MDB_txn *txn, MDB_dbi dbi, struct span address, uint64_t *forgotten_out)
+{
+	int error = forget_kind(txn, dbi, KIND_APP, address, forgotten_out);
+
+	return error != 0 ? error : forget_kind(txn, dbi, KIND_LOGIN, address, forgotten_out);
+}
+
+int
+accounts_forget(struct accounts *a, struct span address)
+{
+	uint64_t forgotten = 0;
+	MDB_txn *txn;
+	int error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
+
+	if (error != 0)
+		return error;
+	error = accounts_forget_more(txn, a->dbi, address, &forgotten);
+	if (error == 0 && forgotten == 0)
+		error = -ENOENT;
+	return accounts_end(txn, error);
+}
+
+/* Where a walk over all addresses of a kind is. */
+struct walk {
+	struct key from; /* the first key that it has not seen */
+	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+};
+
+static void
+walk_begin(struct walk *w, char kind)
+{
+	w->from.octets[0] = '\0';
+	w->from.octets[1] = (unsigned char)kind;
+	w->from.length = 2;
+}
+
+/* The next address into w->address; -ENOENT: there is none. */
+static int
+walk_on(MDB_txn *txn, MDB_dbi dbi, struct walk *w)
+{
+	MDB_val key = val_of(&w->from), value;
+	unsigned char kind = w->from.octets[1];
+	const unsigned char *octets, *end;
+	struct span address;
+	MDB_cursor *cursor;
+	int error = accounts_errno(mdb_cursor_open(txn, dbi, &cursor));
+
+	if (error != 0)
+		return error;
+	error = accounts_errno(mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE));
+	mdb_cursor_close(cursor);
+	if (error != 0)
+		return error;
+	octets = key.mv_data;
+	if (key.mv_size < 2 || octets[0] != '\0' || octets[1] != kind)
+		return -ENOENT;
+	end = memchr(octets + 2, '\0', key.mv_size - 2);
+	if (end == NULL || end - octets - 2 > (ptrdiff_t)ACCOUNT_ADDRESS_OCTETS_MAX)
+		return -EBADMSG;
+	address = span_of((const char *)octets + 2, (size_t)(end - octets - 2));
+	if (!make_key((char)kind, address, span_of("", 0), &w->from))
+		return -EBADMSG;
+	/* Behind all names of this address: no address has an octet 1 in it. */
+	w->from.octets[w->from.length - 1] = 1;
+	memcpy(w->address, address.at, address.length);
+	w->address[address.length] = '\0';
+	return 0;
+}
+
+static int
+take_newest(void *ctx, const struct app_password *p)
+{
+	int64_t *newest = ctx;
+
+	if (p->created_at > *newest)
+		*newest = p->created_at;
+	return 0;
+}
+
+/* When was anything of it last used or made? */
+static int
+newest_use(MDB_txn *txn, MDB_dbi dbi, struct span address, int64_t *newest_out)
+{
+	struct login_note note;
+	int error = get_note(txn, dbi, address, span_of("", 0), &note);
+
+	*newest_out = error == 0 ? note.at : INT64_MIN;
+	if (error != 0 && error != -ENOENT)
+		return error;
+	return each_app(txn, dbi, address, take_newest, newest_out);
+}
+
+/* One address: *forgotten_out is counted up if nothing is kept of it any more. */
+static int
+forget_if_unused(struct accounts *a, MDB_txn *txn, struct span address, int64_t before,
+	uint64_t *forgotten_out)
+{
+	MDB_val key = accounts_key(address), value;
+	uint64_t entries = 0;
+	int64_t newest;
+	int error = accounts_errno(mdb_get(txn, a->dbi, &key, &value));
+
+	if (error == 0) /* it goes with its account */
+		return 0;
+	if (error == -ENOENT)
+		error = newest_use(txn, a->dbi, address, &newest);
+	if (error != 0 || newest >= before)
+		return error;
+	++*forgotten_out;
+	return accounts_forget_more(txn, a->dbi, address, &entries);
+}
+
+/* One step of it.  -ENOENT: it was the last. */
+static int
+forget_some(struct accounts *a, struct walk *w, int64_t before, uint64_t *forgotten_out)
+{
+	uint64_t forgotten = 0;
+	bool is_last = false;
+	MDB_txn *txn;
+	int error = accounts_errno(mdb_txn_begin(a->env, NULL, 0, &txn));
+
+	if (error != 0)
+		return error;
+	for (unsigned i = 0; error == 0 && !is_last && i < FORGET_BATCH; i++) {
+		error = walk_on(txn, a->dbi, w);
+		is_last = error == -ENOENT;
+		if (is_last)
+			error = 0;
+		else if (error == 0)
+			error = forget_if_unused(
+				a, txn, span_of_string(w->address), before, &forgotten);
+	}
+	error = accounts_end(txn, error);
+	if (error == 0)
+		*forgotten_out += forgotten;
+	return error == 0 && is_last ? -ENOENT : error;
+}
+
+int
+accounts_forget_unused(struct accounts *a, int64_t before, uint64_t *forgotten_out)
+{
+	static const char kinds[] = { KIND_LOGIN, KIND_APP };
+	struct walk w;
+	int error = 0;
+
+	*forgotten_out = 0;
+	for (size_t i = 0; i < array_count(kinds) && error == 0; i++) {
+		walk_begin(&w, kinds[i]);
+		do {
+			error = forget_some(a, &w, before, forgotten_out);
+		} while (error == 0);
+		if (error == -ENOENT)
+			error = 0;
+	}
+	return error;
 }
 
 /* ---- the secret ---------------------------------------------------------------------------- */

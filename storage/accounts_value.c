@@ -3,7 +3,7 @@
  *
  * A value (integers little-endian):
  *     0  u8   version: 1, or 2 where there are fields or newer flags
- *     1  u8   flags: bit 0 enabled, bit 1 read-only, bit 2 no-delete, bit 3 has app passwords
+ *     1  u8   flags: bit 0 enabled, bit 1 read-only, bit 2 no-delete, bit 3 not used any more
  *     2  u16  octets of the password hash
  *     4  u32  quota in messages
  *     8  u64  quota in octets
@@ -20,14 +20,14 @@
 #include <errno.h>
 #include <string.h>
 
-#define HEAD_OCTETS            20u
-#define CRC_OFFSET             16u
-#define FLAG_ENABLED           0x01u
-#define FLAG_READ_ONLY         0x02u
-#define FLAG_NO_DELETE         0x04u
-#define FLAG_HAS_APP_PASSWORDS 0x08u
-#define FLAGS_OF_VERSION_1     (FLAG_ENABLED | FLAG_READ_ONLY)
-#define FLAGS_OF_VERSION_2     (FLAGS_OF_VERSION_1 | FLAG_NO_DELETE | FLAG_HAS_APP_PASSWORDS)
+#define HEAD_OCTETS        20u
+#define CRC_OFFSET         16u
+#define FLAG_ENABLED       0x01u
+#define FLAG_READ_ONLY     0x02u
+#define FLAG_NO_DELETE     0x04u
+#define FLAG_NOT_USED      0x08u
+#define FLAGS_OF_VERSION_1 (FLAG_ENABLED | FLAG_READ_ONLY)
+#define FLAGS_OF_VERSION_2 (FLAGS_OF_VERSION_1 | FLAG_NO_DELETE | FLAG_NOT_USED)
 
 static const struct field {
 	size_t offset;
@@ -51,8 +51,7 @@ static unsigned
 flags_of(const struct account *account)
 {
 	return (account->enabled ? FLAG_ENABLED : 0u) | (account->read_only ? FLAG_READ_ONLY : 0u) |
-		(account->no_delete ? FLAG_NO_DELETE : 0u) |
-		(account->has_app_passwords ? FLAG_HAS_APP_PASSWORDS : 0u);
+		(account->no_delete ? FLAG_NO_DELETE : 0u);
 }
 
 static size_t
@@ -172,7 +171,6 @@ account_value_decode(MDB_val key, MDB_val value, struct account *account_out)
 	account_out->enabled = (from[1] & FLAG_ENABLED) != 0;
 	account_out->read_only = (from[1] & FLAG_READ_ONLY) != 0;
 	account_out->no_delete = (from[1] & FLAG_NO_DELETE) != 0;
-	account_out->has_app_passwords = (from[1] & FLAG_HAS_APP_PASSWORDS) != 0;
 	account_out->quota_messages = le32toh(messages);
 	account_out->quota_octets = le64toh(octets);
 	for (unsigned tag = 1; tag < array_count(fields); tag++)

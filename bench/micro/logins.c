@@ -1,5 +1,6 @@
 /*
- * logins.c - what it costs to know somebody: accounts loaded and looked up, cached logins, hashes.
+ * logins.c - what it costs to know somebody: accounts loaded and looked up, last logins, cached
+ * logins, hashes.
  *
  *   build/release/bench/micro/logins [ACCOUNTS [DIRECTORY]]     (1000000 accounts, in /tmp)
  *
@@ -17,11 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_UPS     1000000u
-#define CACHE_ROUNDS 1000000u
-#define HASH_ROUNDS  20u
-#define SECRET       SPAN("a password")
-#define HASH         "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"
+#define LOOK_UPS      1000000u
+#define CACHE_ROUNDS  1000000u
+#define HASH_ROUNDS   20u
+#define NOTES_AT_ONCE 1024u
+#define SECRET        SPAN("a password")
+#define HASH          "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"
 
 static double
 now_s(void)
@@ -79,6 +81,33 @@ time_load(struct accounts *a, const char *path, uint32_t count)
 	must(stat(path, &st) == 0);
 	printf("load: %u accounts in %.1f s, %.0f octets of file each\n", count, now_s() - start,
 		(double)st.st_size / count);
+}
+
+/* The last login of each, in random order and in the batches of a shard. */
+static void
+time_last_logins(struct accounts *a, const char *path, uint32_t count)
+{
+	static struct login_note notes[NOTES_AT_ONCE];
+	unsigned pending = 0;
+	struct stat st;
+	double start = now_s();
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct login_note *note = &notes[pending++];
+		size_t length = put_address(count - 1 - i, note->address);
+
+		note->address[length] = '\0';
+		note->at = 1000000000 + i;
+		strcpy(note->peer, "2001:db8:1234:5678::9abc");
+		strcpy(note->protocol, "pop3");
+		if (pending == NOTES_AT_ONCE || i + 1 == count) {
+			must(accounts_note_logins(a, notes, pending) == 0);
+			pending = 0;
+		}
+	}
+	must(stat(path, &st) == 0);
+	printf("last logins of all: %.1f s, then %.0f octets of file for each account\n",
+		now_s() - start, (double)st.st_size / count);
 }
 
 /* Seconds for LOOK_UPS random names, looked up where there is a reader. */
@@ -168,6 +197,7 @@ main(int argc, char **argv)
 	must(accounts_open(path, ACCOUNTS_WRITE, &a) == 0);
 	time_load(a, path, count);
 	time_look_ups(a, count);
+	time_last_logins(a, path, count);
 	accounts_close(a);
 	must(unlink(path) == 0 && unlink(lock) == 0 && rmdir(directory) == 0);
 	time_cache();

@@ -37,6 +37,8 @@ read_digits(struct span text, char digits_out[DIGITS])
 {
 	unsigned count = 0;
 
+	if (text.length < DIGITS)
+		return false;
 	for (size_t i = 0; i < text.length; i++) {
 		char c = text.at[i];
 
@@ -74,6 +76,16 @@ app_password_make(char text_out[APP_PASSWORD_TEXT_OCTETS + 1], struct app_passwo
 	explicit_bzero(secret, sizeof(secret));
 	explicit_bzero(digits, sizeof(digits));
 	return error;
+}
+
+bool
+app_password_may_be(struct span secret)
+{
+	char digits[DIGITS];
+	bool may = read_digits(secret, digits);
+
+	explicit_bzero(digits, sizeof(digits));
+	return may;
 }
 
 bool

@@ -17,6 +17,10 @@
  * 0, -EIO. */
 int app_password_make(char text_out[APP_PASSWORD_TEXT_OCTETS + 1], struct app_password *p);
 
+/* Could it be one at all?  Almost no password of a user's is made of these 32 digits, so a login by
+ * password costs nothing here. */
+bool app_password_may_be(struct span secret);
+
 /* Is `secret` this one?  In a time that does not depend on where it differs. */
 bool app_password_fits(const struct app_password *p, struct span secret);
 

@@ -101,6 +101,7 @@ conclude(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 		return answer_good(r);
 	if (!is_master(a->policy, r->account.address))
 		return answer_bad(r, "not_a_master");
+	r->app_password[0] = '\0'; /* it is not the other's, who is noted as logged in */
 	r->finds_other = true;
 	return find_account(a, r->question.acts_for, now_ms, r);
 }
@@ -123,34 +124,71 @@ remembers(struct authenticator *a, struct login_request *r, uint64_t now_ms)
 	return r->has_proof && login_cache_find(a->good_logins, &r->proof, now_ms);
 }
 
+/* ---- an app password ------------------------------------------------------------------------- */
+
+/* They are kept by address in the spool's LMDB file, for accounts of all sources, and looked at
+ * before a source is asked for the secret: one that binds would count a failure, and lock the
+ * account in the end.  They are random and long, so a look at all of them is cheaper than one hash.
+ * That, and that they are looked at each time, is why the cache of good logins has none: one that is
+ * revoked counts no more at once. */
+
 struct app_search {
-	struct login_request *request;
-	int64_t now;
+	const struct login_request *request;
+	unsigned count;
+	struct app_password fits;
 };
 
 static int
 try_app_password(void *ctx, const struct app_password *p)
 {
-	const struct app_search *search = ctx;
-	struct login_request *r = search->request;
+	struct app_search *search = ctx;
 
-	if ((p->expires_at != 0 && p->expires_at <= search->now) ||
-		!app_password_fits(p, secret_of(r)))
+	search->count++;
+	if (!app_password_fits(p, secret_of(search->request)))
 		return 0;
-	strcpy(r->app_password, p->name);
-	r->may_not_delete = p->read_only || p->no_delete;
+	search->fits = *p;
 	return 1;
 }
 
-/* They are random and long, so a look at all of them is cheaper than one hash and tells nothing. */
 static bool
-fits_app_password(struct authenticator *a, struct login_request *r)
+has_expired(const struct app_password *p)
 {
-	struct app_search search = { r, clock_calendar_us() / 1000000 };
-
-	return accounts_each_app_password(a->accounts, span_of_string(r->account.address),
-		       try_app_password, &search) == 1;
+	return p->expires_at != 0 && p->expires_at <= clock_calendar_us() / 1000000;
 }
+
+/* Is it one?  True: *answered_out tells whether the answer stands.  An unknown name goes the same
+ * way, and a name without any pays for one.  What fits and does not count (it has expired, the
+ * account is disabled) goes on as an unknown name: no source hears it, and its time tells nothing. */
+static bool
+is_app_password(
+	struct authenticator *a, uint64_t now_ms, struct login_request *r, bool *answered_out)
+{
+	static const struct app_password none;
+	struct app_search search = { .request = r };
+	int found;
+
+	if (a->accounts == NULL || !app_password_may_be(secret_of(r)))
+		return false;
+	found = accounts_each_app_password(
+		a->accounts, span_of_string(r->search.address), try_app_password, &search);
+	if (search.count == 0)
+		(void)app_password_fits(&none, secret_of(r));
+	if (found < 0) { /* it may be one, so no source may hear it as a password */
+		*answered_out = answer_unavailable(r, found);
+		return true;
+	}
+	if (found > 0 && r->is_known && !has_expired(&search.fits)) {
+		strcpy(r->app_password, search.fits.name);
+		r->may_not_delete = search.fits.read_only || search.fits.no_delete;
+		*answered_out = conclude(a, now_ms, r);
+		return true;
+	}
+	if (found > 0)
+		pretend(r, r->is_known ? "app_password_expired" : r->why);
+	return false;
+}
+
+/* ---- a password: its steps ------------------------------------------------------------------ */
 
 /* Who proves the secret: the source that knows the account, if it wants to; NULL: its hash. */
 static struct source *
@@ -167,14 +205,14 @@ prover(const struct login_request *r)
 static bool
 begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r)
 {
-	bool is_remembered;
+	bool is_remembered, is_answered;
 
 	if (r->is_too_long)
 		pretend(r, "wrong_password");
+	if (is_app_password(a, now_ms, r, &is_answered))
+		return is_answered;
 	if (r->is_known && r->account.password_hash[0] == '\0' && prover(r) == NULL)
 		pretend(r, "no_password");
-	if (r->is_known && r->account.has_app_passwords && fits_app_password(a, r))
-		return conclude(a, now_ms, r);
 	is_remembered = remembers(a, r, now_ms); /* asked for unknown names too: it takes time */
 	if (r->is_known && is_remembered)
 		return conclude(a, now_ms, r);

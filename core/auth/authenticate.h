@@ -1,8 +1,8 @@
 /*
  * authenticate.h - one login: from a question to its answer.
  *
- * In steps, so that a shard never waits: begin() looks the account up and asks the cache of good
- * logins, which answers most; what is left, a look-up in a source that waits or a password hash,
+ * In steps, so that a shard never waits: begin() looks the account up, tries its app passwords and
+ * asks the cache of good logins, which answers most; what is left, a look-up in a source that waits or a password hash,
  * work() does on a worker; go_on() is back on the shard, until the answer stands.  An unknown name
  * goes the same way with a dummy hash, so that its time tells nothing.
  *
@@ -39,7 +39,7 @@ struct login_policy {
 
 struct authenticator {
 	const struct login_policy *policy;
-	struct accounts_reader *accounts; /* of the source that does not wait; NULL: none */
+	struct accounts_reader *accounts; /* the spool's, and app passwords of all; NULL: none */
 	struct account_cache *said;       /* what the others said; NULL: there are none */
 	struct login_cache *good_logins;
 	struct search_counts looked_up[SOURCES_MAX]; /* in the order of the sources */

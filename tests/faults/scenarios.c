@@ -2,7 +2,6 @@
  * scenarios.c - what is done while something fails, and what was said about it.
  */
 #include "io/base/must.h"
-#include "storage/accounts.h"
 #include "storage/convert/import.h"
 #include "storage/desk.h"
 #include "storage/draft.h"
@@ -535,119 +534,7 @@ remove_again(struct stage *s)
 		s->alice.fate[n] = s->alice.fate[n] == NOT_YET ? NOT_YET : GONE;
 }
 
-/* ---- accounts ------------------------------------------------------------------------------ */
-
-static struct account
-account_of(const char *address, uint64_t quota)
-{
-	struct account account = { .enabled = true, .quota_octets = quota };
-
-	snprintf(account.address, sizeof(account.address), "%s", address);
-	snprintf(account.password_hash, sizeof(account.password_hash), "{PLAIN}" STAGE_SECRET);
-	return account;
-}
-
-static int
-add_account(const struct stage *s, const struct account *account)
-{
-	struct accounts *a;
-	int error = accounts_open(s->accounts, ACCOUNTS_WRITE, &a);
-
-	if (error != 0)
-		return error;
-	error = accounts_add(a, account);
-	accounts_close(a);
-	return error;
-}
-
-void
-stage_add_accounts(struct stage *s)
-{
-	const struct account alice = account_of(s->alice.address, 1);
-	const struct account bob = account_of(s->bob.address, 1);
-
-	assert_int_equal(add_account(s, &alice), 0);
-	assert_int_equal(add_account(s, &bob), 0);
-}
-
-static int
-next_account(void *ctx, struct account *account_out)
-{
-	unsigned *left = ctx;
-	char address[64];
-
-	if (*left == 0)
-		return 0;
-	snprintf(address, sizeof(address), "user%u@example.org", (*left)--);
-	*account_out = account_of(address, 3);
-	return 1;
-}
-
-/* `quota`: of the account, that tells which of its versions it is. */
-static int
-find_quota(struct accounts *a, const char *address, uint64_t *quota_out)
-{
-	struct accounts_reader *r;
-	struct account account;
-	int error = accounts_reader_open(a, &r);
-
-	if (error != 0)
-		return error;
-	error = accounts_find(r, span_of_string(address), &account);
-	if (error == 0)
-		*quota_out = account.quota_octets;
-	accounts_reader_close(r);
-	return error;
-}
-
-static bool added, replaced, removed, loaded;
-
-static void
-change_accounts(struct stage *s)
-{
-	const struct account alice = account_of(s->alice.address, 2);
-	const struct account carol = account_of("carol@example.org", 1);
-	unsigned left = 20;
-	uint64_t count = 0;
-	uint64_t quota = 0;
-	struct accounts *a;
-	int error;
-
-	added = replaced = removed = loaded = false;
-	if (accounts_open(s->accounts, ACCOUNTS_WRITE, &a) != 0) {
-		s->failed = true;
-		return;
-	}
-	added = accounts_add(a, &carol) == 0;
-	replaced = accounts_replace(a, &alice) == 0;
-	error = find_quota(a, s->alice.address, &quota);
-	assert_int_not_equal(error, -ENOENT); /* a fault is no missing account */
-	assert_true(error != 0 || quota == (replaced ? 2 : 1));
-	removed = accounts_remove(a, span_of_string(s->bob.address)) == 0;
-	loaded = accounts_load(a, next_account, &left, &count) == 0;
-	s->failed = !added || !replaced || !removed || !loaded || error != 0;
-	accounts_close(a);
-}
-
-/* Each change is there or it is not, as it was said. */
-static void
-check_accounts(struct stage *s)
-{
-	struct accounts *a;
-	uint64_t quota = 0;
-	char address[64];
-
-	assert_int_equal(accounts_open(s->accounts, ACCOUNTS_WRITE, &a), 0);
-	assert_int_equal(find_quota(a, "carol@example.org", &quota), added ? 0 : -ENOENT);
-	assert_int_equal(find_quota(a, s->alice.address, &quota), 0);
-	assert_int_equal(quota, replaced ? 2 : 1);
-	assert_int_equal(find_quota(a, s->bob.address, &quota), removed ? -ENOENT : 0);
-	for (unsigned i = 1; i <= 20; i++) {
-		snprintf(address, sizeof(address), "user%u@example.org", i);
-		assert_int_equal(find_quota(a, address, &quota), loaded ? 0 : -ENOENT);
-	}
-	accounts_close(a);
-}
+/* ---- sessions ------------------------------------------------------------------------------ */
 
 static void
 mail_and_accounts(struct stage *s)
@@ -682,7 +569,7 @@ const struct scenario scenarios[] = {
 	{ "an import", a_source_and_mail, import_mail, import_again },
 	{ "uids are reserved", some_mail, reserve, NULL },
 	{ "a removal", some_mail, remove_maildrop, remove_again },
-	{ "accounts", stage_add_accounts, change_accounts, check_accounts },
+	{ "accounts", stage_add_accounts, stage_change_accounts, stage_check_accounts },
 	{ "an LMTP session", mail_and_accounts, stage_lmtp, NULL },
 	{ "a POP3 session", mail_and_accounts, stage_pop3, NULL },
 	{ "a POP3 session that finds no index", a_session_on_a_lost_index, stage_pop3, NULL },

@@ -32,7 +32,10 @@ int stage_deliver(struct stage *s, struct model *m, unsigned first, unsigned las
 
 #define STAGE_SECRET "secret"
 
+/* Accounts (tests/faults/accounts.c). */
 void stage_add_accounts(struct stage *s);
+void stage_change_accounts(struct stage *s);
+void stage_check_accounts(struct stage *s);
 /* A session of alice from the greeting to QUIT, with the real accounts and maildrop
  * (tests/faults/session.c): every message is fetched, the first and the third are deleted. */
 void stage_pop3(struct stage *s);

@@ -22,6 +22,9 @@ what_was_made_fits_however_it_is_typed(void **state)
 	assert_int_equal(strlen(text), APP_PASSWORD_TEXT_OCTETS);
 	assert_string_not_equal(text, other);
 	assert_true(app_password_fits(&p, span_of_string(text)));
+	assert_true(app_password_may_be(span_of_string(text)));
+	assert_false(app_password_may_be(SPAN("secret")));
+	assert_false(app_password_may_be(SPAN("A quite long passphrase that has 32")));
 	assert_false(app_password_fits(&p, span_of_string(other)));
 	assert_false(app_password_fits(&q, span_of_string(text)));
 	for (const char *at = text; *at != '\0'; at++) {

@@ -1,16 +1,20 @@
 /*
  * test_authenticate.c - the steps of a login over sources that wait: their order, their silence,
- * what is remembered of them, and who proves.
+ * what is remembered of them, and who proves; app passwords, which the spool keeps for all of them.
  */
 #include "core/auth/authenticate.h"
 
+#include "core/auth/app_password.h"
 #include "core/auth/scram.h"
 #include "io/base/clock.h"
+#include "storage/accounts_lmdb.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -62,8 +66,19 @@ struct world {
 	struct login_policy policy;
 	struct authenticator a;
 	uint64_t now_ms;
+	struct accounts *accounts; /* the spool's */
+	char directory[64];
 	char masters[1][ACCOUNT_ADDRESS_OCTETS_MAX + 1];
 };
+
+static const char *
+path_of(const struct world *w, const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", w->directory, name);
+	return path;
+}
 
 static int
 set_up(void **state)
@@ -100,6 +115,10 @@ set_up(void **state)
 		.dummy_hash = "{PLAIN}nobody knows",
 	};
 	w.a.policy = &w.policy;
+	strcpy(w.directory, "/tmp/ringpost-authenticate-XXXXXX");
+	assert_non_null(mkdtemp(w.directory));
+	assert_int_equal(accounts_open(path_of(&w, ACCOUNTS_FILE), ACCOUNTS_WRITE, &w.accounts), 0);
+	assert_int_equal(accounts_reader_open(w.accounts, &w.a.accounts), 0);
 	assert_int_equal(account_cache_open(16, &w.a.said), 0);
 	assert_int_equal(login_cache_create(16, 3600, &w.a.good_logins), 0);
 	*state = &w;
@@ -113,6 +132,11 @@ tear_down(void **state)
 
 	account_cache_close(w->a.said);
 	login_cache_destroy(w->a.good_logins);
+	accounts_reader_close(w->a.accounts);
+	accounts_close(w->accounts);
+	unlink(path_of(w, ACCOUNTS_FILE));
+	unlink(path_of(w, ACCOUNTS_FILE "-lock"));
+	assert_int_equal(rmdir(w->directory), 0);
 	return 0;
 }
 
@@ -296,6 +320,190 @@ keys_of_names_with_and_without(void **state)
 	assert_int_equal(r.keys.salt_octets, dummy.keys.salt_octets);
 }
 
+/* ---- app passwords ------------------------------------------------------------------------- */
+
+/* Its secret, valid until the next. */
+static const char *
+add_app(struct world *w, const char *address, struct app_password p)
+{
+	static char text[APP_PASSWORD_TEXT_OCTETS + 1];
+
+	assert_int_equal(app_password_make(text, &p), 0);
+	assert_int_equal(accounts_add_app_password(w->accounts, span_of_string(address), &p), 0);
+	return text;
+}
+
+static struct login_request
+request(struct world *w, const char *name, const char *secret)
+{
+	return ask(w,
+		(struct login_question){ .kind = LOGIN_PASSWORD,
+			.mechanism = "USER",
+			.name = span_of_string(name),
+			.secret = span_of_string(secret) });
+}
+
+static void
+an_app_password_of_any_source(void **state)
+{
+	struct world *w = *state;
+	const char *secret = add_app(w, "alice@example.org",
+		(struct app_password){ .name = "phone", .no_delete = true });
+	struct login_request r = request(w, "Alice", secret);
+
+	assert_int_equal(r.answer.verdict, LOGIN_GOOD);
+	assert_string_equal(r.app_password, "phone");
+	assert_string_equal(r.account.address, "alice@example.org");
+	assert_true(r.answer.may_not_delete);
+	assert_int_equal(password(w, "bob", secret), LOGIN_BAD);
+	r = request(w, "alice", "secret");
+	assert_int_equal(r.answer.verdict, LOGIN_GOOD);
+	assert_string_equal(r.app_password, "");
+	assert_false(r.answer.may_not_delete);
+}
+
+/* It would count a failure, and lock the account after some. */
+static void
+a_source_that_binds_never_hears_one(void **state)
+{
+	struct world *w = *state;
+	const char *secret;
+
+	secret = add_app(
+		w, "bob@example.org", (struct app_password){ .name = "old", .expires_at = 1 });
+	assert_string_equal(request(w, "bob", secret).why, "app_password_expired");
+	assert_int_equal(password(w, "bob", secret), LOGIN_BAD);
+	secret = add_app(w, "bob@example.org", (struct app_password){ .name = "new" });
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	w->second.enabled = false;
+	w->now_ms += 2000;
+	assert_string_equal(request(w, "bob", secret).why, "disabled");
+	assert_int_equal(w->second.proved, 0);
+	assert_int_equal(password(w, "bob", "wrong"), LOGIN_BAD);
+	assert_int_equal(w->second.proved, 1);
+}
+
+static void
+a_revoked_one_counts_no_more_at_once(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "bob@example.org", (struct app_password){ .name = "phone" });
+
+	assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	assert_int_equal(
+		accounts_remove_app_password(w->accounts, SPAN("bob@example.org"), SPAN("phone")),
+		0);
+	assert_int_equal(password(w, "bob", secret), LOGIN_BAD);
+}
+
+/* No worker, and the source is asked who it is once in a while only. */
+static void
+one_is_as_quick_as_a_remembered_password(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "bob@example.org", (struct app_password){ .name = "phone" });
+	struct login_question q = { .kind = LOGIN_PASSWORD,
+		.mechanism = "USER",
+		.name = SPAN("bob"),
+		.acts_for = SPAN("") };
+	struct login_request r;
+
+	assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	assert_int_equal(w->second.asked, 1);
+	/* the first source says again that it does not know him, then nobody is asked */
+	q.secret = span_of_string(secret);
+	assert_false(authenticate_begin(&w->a, &q, w->now_ms, &r));
+	authenticate_work(&r);
+	assert_true(authenticate_go_on(&w->a, w->now_ms, &r));
+	assert_int_equal(r.answer.verdict, LOGIN_GOOD);
+	assert_int_equal(w->second.asked, 1);
+}
+
+static void
+one_while_the_source_is_down(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "bob@example.org", (struct app_password){ .name = "phone" });
+
+	w->first.error = w->second.error = -ECONNREFUSED;
+	assert_int_equal(password(w, "bob", secret), LOGIN_UNAVAILABLE);
+	w->first.error = w->second.error = 0;
+	assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	w->first.error = w->second.error = -ECONNREFUSED;
+	w->now_ms += 50000;
+	assert_int_equal(password(w, "bob", secret), LOGIN_GOOD);
+	w->now_ms += 10001;
+	assert_int_equal(password(w, "bob", secret), LOGIN_UNAVAILABLE);
+}
+
+static void
+one_of_an_account_that_is_gone(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "carol@example.org", (struct app_password){ .name = "phone" });
+	struct login_request r = request(w, "carol", secret);
+
+	assert_int_equal(r.answer.verdict, LOGIN_BAD);
+	assert_string_equal(r.why, "unknown_account");
+	assert_string_equal(r.app_password, "");
+}
+
+static void
+an_account_without_a_password_may_have_one(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "alice@example.org", (struct app_password){ .name = "phone" });
+
+	w->first.hash = "";
+	assert_int_equal(password(w, "alice", secret), LOGIN_GOOD);
+	assert_string_equal(request(w, "alice", "secret").why, "no_password");
+}
+
+static void
+what_cannot_be_read_is_no_wrong_password(void **state)
+{
+	struct world *w = *state;
+	const char *secret =
+		add_app(w, "bob@example.org", (struct app_password){ .name = "phone" });
+	char name[] = "\0pbob@example.org\0phone";
+	MDB_val key = { sizeof(name) - 1, name }, value = { 7, (char *)"damaged" };
+	MDB_txn *txn;
+
+	assert_int_equal(mdb_txn_begin(w->accounts->env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_put(txn, w->accounts->dbi, &key, &value, 0), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	assert_int_equal(password(w, "bob", secret), LOGIN_UNAVAILABLE);
+	assert_int_equal(w->second.proved, 0);
+	assert_int_equal(password(w, "bob", "by bind"), LOGIN_GOOD);
+}
+
+/* Its scope counts; its last use is not noted with the other. */
+static void
+a_master_by_app_password(void **state)
+{
+	struct world *w = *state;
+	const char *secret = add_app(w, "alice@example.org",
+		(struct app_password){ .name = "phone", .read_only = true });
+	struct login_request r = ask(w,
+		(struct login_question){ .kind = LOGIN_PASSWORD,
+			.mechanism = "PLAIN",
+			.name = SPAN("alice"),
+			.acts_for = SPAN("bob"),
+			.secret = span_of_string(secret) });
+
+	assert_int_equal(r.answer.verdict, LOGIN_GOOD);
+	assert_string_equal(r.account.address, "bob@example.org");
+	assert_true(r.answer.may_not_delete);
+	assert_string_equal(r.app_password, "");
+}
+
 int
 main(void)
 {
@@ -309,6 +517,15 @@ main(void)
 		TEST(what_waited_too_long_is_not_done),
 		TEST(a_master_acts_for_an_account_of_another_source),
 		TEST(keys_of_names_with_and_without),
+		TEST(an_app_password_of_any_source),
+		TEST(a_source_that_binds_never_hears_one),
+		TEST(a_revoked_one_counts_no_more_at_once),
+		TEST(one_is_as_quick_as_a_remembered_password),
+		TEST(one_while_the_source_is_down),
+		TEST(one_of_an_account_that_is_gone),
+		TEST(an_account_without_a_password_may_have_one),
+		TEST(what_cannot_be_read_is_no_wrong_password),
+		TEST(a_master_by_app_password),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
