@@ -302,8 +302,8 @@ const struct setting settings_rows[] = {
 			 "accounts whose password is stored as it is, and MD5 is weak: TLS and PLAIN are "
 			 "better." },
 	{ YES_NO(last_login, "yes"),
-	  .explanation = "Keep when, from where and by which protocol each account logged in last (`ringpost "
-			 "user show`). Written in batches every 5 seconds, never on the way in." },
+	  .explanation = "Keep when, from where and by which protocol each account, of any source, logged in "
+			 "last (`ringpost user show`). Written in batches every 5 seconds, never on the way in." },
 	{ .name = FIELD(master_users), .kind = SETTING_TEXTS, .fallback = "", .min = 3, .max = 254,
 	  .explanation = "Accounts that may open the maildrops of others: a SASL login with their own "
 			 "password and another account's name as authorization identity." },

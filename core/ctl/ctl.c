@@ -139,25 +139,35 @@ ctl_address(
 		ctl->settings->detail_separator);
 }
 
+int
+ctl_become_owner(const struct ctl *ctl)
+{
+	struct stat spool;
+
+	if (getuid() != 0)
+		return 0;
+	if (fstat(ctl->disk.root_fd, &spool) != 0)
+		return -errno;
+	return setegid(spool.st_gid) == 0 && seteuid(spool.st_uid) == 0 ? 0 : -errno;
+}
+
+int
+ctl_become_root_again(void)
+{
+	return getuid() != 0 || (seteuid(0) == 0 && setegid(0) == 0) ? 0 : -EPERM;
+}
+
 /* LMDB makes and opens its files as the owner of the spool: the server can use them, and a link
  * that the owner has put there leads root nowhere. */
 static int
 open_as_owner(const struct ctl *ctl, const char *path, enum accounts_mode mode,
 	struct accounts **accounts_out)
 {
-	struct stat spool;
-	int error;
+	int error = ctl_become_owner(ctl);
 
-	if (geteuid() != 0)
-		return accounts_open(path, mode, accounts_out);
-	if (fstat(ctl->disk.root_fd, &spool) != 0)
-		return -errno;
-	if (setegid(spool.st_gid) != 0 || seteuid(spool.st_uid) != 0)
-		return -errno;
-	error = accounts_open(path, mode, accounts_out);
-	if (seteuid(0) != 0 || setegid(0) != 0)
-		return -EPERM;
-	return error;
+	if (error == 0)
+		error = accounts_open(path, mode, accounts_out);
+	return ctl_become_root_again() == 0 ? error : -EPERM;
 }
 
 int

@@ -82,6 +82,11 @@ int ctl_address(
 int ctl_address_quietly(
 	const struct ctl *ctl, const char *text, char address_out[ACCOUNT_ADDRESS_OCTETS_MAX + 1]);
 
+/* Started as root: be the owner of the open spool, as the server is, and root again.  0 or a
+ * negative errno. */
+int ctl_become_owner(const struct ctl *ctl);
+int ctl_become_root_again(void);
+
 /* The accounts of the spool; errors are told.  Returns EX_OK or a code. */
 int ctl_open_accounts(
 	const struct ctl *ctl, enum accounts_mode mode, struct accounts **accounts_out);

@@ -16,9 +16,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
-#include <time.h>
 
 int
 user_take_hash(const char *text, struct account *account_out)
@@ -203,150 +201,40 @@ user_del(struct user_request *r)
 	return user_tell(error, address);
 }
 
-/* null: the default; 0: no limit. */
-static json_t *
-json_quota(uint64_t quota, uint64_t none)
-{
-	if (quota == 0)
-		return json_null();
-	return json_integer(quota == none ? 0 : (json_int_t)quota);
-}
-
-/* `note` NULL: the last login is not told. */
+/* `user forget ADDRESS`, or --unused AGE: of all that are not the spool's own. */
 static int
-print_json(const struct account *account, const struct login_note *note)
+forget_unused(const struct user_request *r, struct accounts *a)
 {
-	json_t *object = json_pack("{s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:o, s:o, s:s}", "address",
-		account->address, "enabled", account->enabled, "read_only", account->read_only,
-		"no_delete", account->no_delete, "networks", account->networks, "maildrop",
-		account->maildrop, "backend", account->backend, "quota_octets",
-		json_quota(account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE), "quota_messages",
-		json_quota(account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE), "password_scheme",
-		password_scheme_name(account->password_hash));
+	uint64_t forgotten;
+	int error =
+		accounts_forget_unused(a, clock_calendar_us() / 1000000 - r->unused_s, &forgotten);
 
-	if (object == NULL)
-		return -ENOMEM;
-	if (note != NULL && note->at == 0)
-		json_object_set_new(object, "last_login", json_null());
-	else if (note != NULL)
-		json_object_set_new(object, "last_login",
-			json_pack("{s:I, s:s, s:s}", "at", (json_int_t)note->at, "from", note->peer,
-				"protocol", note->protocol));
-	json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	putchar('\n');
-	json_decref(object);
-	return 0;
+	printf(r->json ? "{\"forgotten\":%" PRIu64 "}\n" : "forgot %" PRIu64 " addresses\n",
+		forgotten);
+	return error == 0 ? EX_OK : ctl_errno(error, "forgetting stopped");
 }
 
 static int
-print_json_line(void *ctx, const struct account *account)
-{
-	(void)ctx;
-	return print_json(account, NULL);
-}
-
-static int
-print_line(void *ctx, const struct account *account)
-{
-	(void)ctx;
-	printf("%s\t%s\t%s\n", account->address, account->enabled ? "enabled" : "disabled",
-		account->read_only ? "read-only" : "read-write");
-	return ferror(stdout) ? -EIO : 0;
-}
-
-static int
-user_list(struct user_request *r)
-{
-	struct accounts *a;
-	int error, code = ctl_open_accounts(r->ctl, ACCOUNTS_READ, &a);
-
-	if (code != EX_OK)
-		return code;
-	error = accounts_each(a, r->json ? print_json_line : print_line, NULL);
-	accounts_close(a);
-	return error == 0 ? EX_OK : ctl_errno(error, "listing the accounts");
-}
-
-static void
-print_quota(const char *name, uint64_t quota, uint64_t none)
-{
-	if (quota == 0 || quota == none)
-		printf("%s: %s\n", name, quota == 0 ? "default" : "none");
-	else
-		printf("%s: %" PRIu64 "\n", name, quota);
-}
-
-static void
-print_text(const struct account *account)
-{
-	printf("address: %s\nenabled: %s\nread-only: %s\n", account->address,
-		account->enabled ? "yes" : "no", account->read_only ? "yes" : "no");
-	printf("no-delete: %s\nnetworks: %s\nmaildrop: %s\nbackend: %s\n",
-		account->no_delete ? "yes" : "no",
-		account->networks[0] != '\0' ? account->networks : "any",
-		account->maildrop[0] != '\0' ? account->maildrop : "its own",
-		account->backend[0] != '\0' ? account->backend : "this host");
-	print_quota("quota-octets", account->quota_octets, ACCOUNT_QUOTA_OCTETS_NONE);
-	print_quota("quota-messages", account->quota_messages, ACCOUNT_QUOTA_MESSAGES_NONE);
-	printf("password: %s\n", password_scheme_name(account->password_hash));
-}
-
-/* The account and its last login, note_out->at 0 if there was none. */
-static int
-find_with_last_login(struct accounts *a, const char *address, struct account *account_out,
-	struct login_note *note_out)
-{
-	struct accounts_reader *reader;
-	int error = accounts_reader_open(a, &reader);
-
-	if (error != 0)
-		return error;
-	*note_out = (struct login_note){ .at = 0 };
-	error = accounts_find(reader, span_of_string(address), account_out);
-	if (error == 0)
-		error = accounts_last_login(
-			reader, span_of_string(address), span_of("", 0), note_out);
-	accounts_reader_close(reader);
-	return error == -ENOENT && account_out->address[0] != '\0' ? 0 : error;
-}
-
-static void
-print_last_login(const struct login_note *note)
-{
-	time_t at = (time_t)note->at;
-	char text[32] = "";
-	struct tm tm;
-
-	if (note->at != 0 && gmtime_r(&at, &tm) != NULL)
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (text[0] == '\0')
-		printf("last-login: never\n");
-	else
-		printf("last-login: %s from %s by %s\n", text, note->peer, note->protocol);
-}
-
-static int
-user_show(struct user_request *r)
+user_forget(struct user_request *r)
 {
 	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-	struct account account = { .enabled = false };
-	struct login_note note;
+	bool is_one = (r->given & USER_UNUSED) == 0;
 	struct accounts *a;
-	int code = ctl_address(r->ctl, r->argument, address);
+	int error, code = is_one ? ctl_address(r->ctl, r->argument, address) : EX_OK;
 
 	if (code == EX_OK)
-		code = ctl_open_accounts(r->ctl, ACCOUNTS_READ, &a);
+		code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code != EX_OK)
 		return code;
-	code = user_tell(find_with_last_login(a, address, &account, &note), address);
+	if (is_one) {
+		error = accounts_forget(a, span_of_string(address));
+		code = error == -ENOENT ? ctl_error(EX_NOUSER, "nothing is kept of %s", address)
+					: user_tell(error, address);
+	} else {
+		code = forget_unused(r, a);
+	}
 	accounts_close(a);
-	if (code != EX_OK)
-		return code;
-	if (r->json)
-		return print_json(&account, &note) == 0 ? EX_OK : EX_TEMPFAIL;
-	print_text(&account);
-	print_last_login(&note);
-	return EX_OK;
+	return code;
 }
 
 #define ACCOUNT_OPTIONS                                                                            \
@@ -364,6 +252,7 @@ static const struct form {
 	{ "passwd", user_passwd, USER_PASSWORD_HASH, 1 },
 	{ "set", user_set, ACCOUNT_OPTIONS, 1 },
 	{ "del", user_del, USER_MAIL, 1 },
+	{ "forget", user_forget, USER_UNUSED | USER_JSON, 1 },
 	{ "list", user_list, USER_JSON, 0 },
 	{ "show", user_show, USER_JSON, 1 },
 	{ "load", user_load, USER_JSON, 1 },
@@ -392,6 +281,7 @@ static const struct option options[] = {
 	{ "maildrop", required_argument, NULL, USER_MAILDROP },
 	{ "backend", required_argument, NULL, USER_BACKEND },
 	{ "expires", required_argument, NULL, USER_EXPIRES },
+	{ "unused", required_argument, NULL, USER_UNUSED },
 	{ 0 },
 };
 
@@ -431,7 +321,7 @@ fault_of_host(const char *text)
 
 /* "30d", "12h", or seconds. */
 static const char *
-take_expiry(const char *text, int64_t *expires_at_out)
+take_age(const char *text, int64_t *seconds_out)
 {
 	static const struct {
 		char unit;
@@ -450,7 +340,7 @@ take_expiry(const char *text, int64_t *expires_at_out)
 	}
 	if (!span_to_u64(number, 100000000000u / (uint64_t)factor, &count) || count == 0)
 		return "no time: write 90d, 12h or seconds";
-	*expires_at_out = clock_calendar_us() / 1000000 + (int64_t)count * factor;
+	*seconds_out = (int64_t)count * factor;
 	return NULL;
 }
 
@@ -487,7 +377,9 @@ take_option(struct user_request *r, int option)
 		r->backend = optarg;
 		return fault_of_host(optarg);
 	case USER_EXPIRES:
-		return take_expiry(optarg, &r->expires_at);
+		return take_age(optarg, &r->expires_s);
+	case USER_UNUSED:
+		return take_age(optarg, &r->unused_s);
 	default:
 		break;
 	}
@@ -506,6 +398,7 @@ is_contradictory(unsigned given)
 static int
 read_request(const struct form *form, struct user_request *r, int argc, char **argv)
 {
+	int arguments = form->arguments;
 	const char *fault;
 	int option;
 
@@ -518,11 +411,13 @@ read_request(const struct form *form, struct user_request *r, int argc, char **a
 		if (fault != NULL)
 			return ctl_error(EX_USAGE, "\"%s\" is %s", optarg, fault);
 	}
-	if (argc - optind != form->arguments || is_contradictory(r->given) ||
+	if (r->given & USER_UNUSED) /* stands for an address */
+		arguments = 0;
+	if (argc - optind != arguments || is_contradictory(r->given) ||
 		(form->run == user_set && r->given == 0))
 		return ctl_usage(&ctl_user_command);
-	r->argument = form->arguments > 0 ? argv[optind] : NULL;
-	r->name = form->arguments > 1 ? argv[optind + 1] : NULL;
+	r->argument = arguments > 0 ? argv[optind] : NULL;
+	r->name = arguments > 1 ? argv[optind + 1] : NULL;
 	return EX_OK;
 }
 
@@ -562,6 +457,7 @@ const struct ctl_command ctl_user_command = {
 		" [--disabled | --enabled] [--quota-octets N] [--quota-messages N] [--networks N...]"
 		" [--maildrop ADDRESS] [--backend HOST]\n"
 		"del ADDRESS [--mail]\n"
+		"forget ADDRESS | --unused 400d [--json]\n"
 		"list [--json]\n"
 		"show ADDRESS [--json]\n"
 		"load FILE [--json]\n"

@@ -4,6 +4,7 @@
 #ifndef CORE_CTL_USER_H
 #define CORE_CTL_USER_H
 
+#include "core/auth/source.h"
 #include "core/ctl/ctl.h"
 
 enum user_option {
@@ -22,6 +23,7 @@ enum user_option {
 	USER_MAILDROP = 1 << 12,
 	USER_BACKEND = 1 << 13,
 	USER_EXPIRES = 1 << 14,
+	USER_UNUSED = 1 << 15,
 };
 
 struct user_request {
@@ -34,7 +36,8 @@ struct user_request {
 	const char *networks;
 	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
 	const char *backend;
-	int64_t expires_at;
+	int64_t expires_s;
+	int64_t unused_s;
 	const char *argument; /* ADDRESS or FILE; NULL where the form has none */
 	const char *name;     /* of an app password */
 };
@@ -49,6 +52,47 @@ const char *user_fault_of_networks(const char *text);
 
 /* What accounts.h answered about one address, as an exit code and a line. */
 int user_tell(int error, const char *address);
+
+/* ---- any account that can log in (user_find.c) ---- */
+
+struct user_found {
+	struct accounts *accounts; /* the spool's, borrowed */
+	struct account account;
+	const char *source;            /* that knows it; NULL: none could say */
+	bool is_proven_there;          /* its source is asked for secrets */
+	const char *silent;            /* a source that could not say; NULL: all did */
+	char said[SOURCE_SAID_OCTETS]; /* by that one; "": nothing */
+};
+
+/* `address` is canonical.  0; -ENOENT: no source knows it; any other: found_out->silent could not
+ * say, and found_out->source is the spool's file if it is a source and has the address. */
+int user_find(const struct ctl *ctl, struct accounts *a, const char *address,
+	struct user_found *found_out);
+/* What user_find() returned, as an exit code and a line. */
+int user_tell_found(int error, const struct user_found *found, const char *address);
+
+struct user_app {
+	struct app_password password;
+	struct login_note last_use; /* `at` 0: never */
+};
+
+/* What the spool keeps of an address, whatever source it comes from. */
+struct user_kept {
+	struct login_note last_login; /* `at` 0: never */
+	unsigned app_count;
+	struct user_app apps[APP_PASSWORDS_MAX];
+};
+
+int user_read_kept(struct accounts *a, const char *address, struct user_kept *kept_out);
+
+/* ---- `ringpost user list`, `ringpost user show ADDRESS` (user_show.c) ---- */
+
+int user_list(struct user_request *r);
+int user_show(struct user_request *r);
+/* A line, with `before` in front. */
+void user_print_app(const char *before, const struct user_app *app);
+struct json_t;
+struct json_t *user_app_json(const struct user_app *app);
 
 /* `ringpost user load FILE`, `ringpost user import KIND FILE` (user_load.c). */
 int user_load(struct user_request *r);

@@ -158,8 +158,10 @@ class Slapd(Server):
     BASE = "dc=example,dc=org"
     SERVICE = "cn=ringpost," + BASE
 
-    def __init__(self, certificate=None, key=None):
-        """With `certificate` (PEM, which nobody can read): StartTLS, and ldaps on tls_port."""
+    def __init__(self, certificate=None, key=None, log_level="0"):
+        """With `certificate` (PEM, which nobody can read): StartTLS, and ldaps on tls_port.  Level 256
+        tells each operation in the log."""
+        self.log_level = log_level
         harness.needs("slapd", "ldapadd")
         self.directory = directory_of_nobody("ringpost-ldap-")
         os.chmod(self.directory, 0o755)
@@ -181,7 +183,7 @@ class Slapd(Server):
 
     def start(self):
         uris = " ".join(u + "/" for u in (self.uri, self.tls_uri) if u)
-        self.launch(["slapd", "-d", "0", "-f", self.config, "-h", uris])
+        self.launch(["slapd", "-d", self.log_level, "-f", self.config, "-h", uris])
         self.wait_until(lambda: subprocess.run(
             ["ldapsearch", "-x", "-H", self.uri, "-b", "", "-s", "base"],
             capture_output=True).returncode == 0, "slapd")

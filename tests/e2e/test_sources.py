@@ -2,6 +2,7 @@
 happens when they are gone."""
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -58,7 +59,8 @@ class Load(threading.Thread):
 class FromDatabase(harness.Case):
     """What holds for each kind of server; `server` and section() are the kind's."""
 
-    def site_of(self, *more, stale="3600", cache="1", workers="2", limit="500", users=(), **settings):
+    def site_of(self, *more, stale="3600", cache="1", workers="2", limit="500", users=(), start=True,
+                **settings):
         site = self.site(users=(*users, "spool"), start=False, shards="1", **settings)
         site.settings["sources"] = "{%s}" % ", ".join('"%s"' % s for s in (*more, "there"))
         site.write_config()
@@ -66,7 +68,7 @@ class FromDatabase(harness.Case):
                    "cache_stale_s": stale, **self.section()}
         with open(site.config, "a") as f:
             f.write("source there {\n%s}\n" % "".join("\t%s = %s\n" % i for i in section.items()))
-        return site.start()
+        return site.start() if start else site
 
     def site_of_example(self, example, *replaced):
         """What the page says, with its places replaced by ours."""
@@ -95,8 +97,9 @@ class FromDatabase(harness.Case):
         site = self.site_of()
         self.assert_answer(site, "alice", "secret", b"+OK")
         known = Load(site, ["alice"], "secret")
+        by_app_password = Load(site, ["alice"], self.app_password(site, "alice", "phone"))
         others = Load(site, ["bob", "nobody"], "secret")
-        known.start(), others.start()
+        known.start(), by_app_password.start(), others.start()
         time.sleep(0.5)
         take_away()
         self.wait_for(site, "event=source_down")
@@ -109,6 +112,7 @@ class FromDatabase(harness.Case):
         time.sleep(1.5)
         bob = others.stop()[::2]
         self.assertEqual(set(known.stop()), {b"+OK 0 messag"})
+        self.assertEqual(set(by_app_password.stop()), {b"+OK 0 messag"})
         self.assertEqual(re.findall('event=login_failed.*name="(?:alice|bob).*', site.log()), [])
         self.assertTrue(all(h.startswith((b"+OK", b"-ERR [SYS/TE")) for h in bob), set(bob))
         self.assertIn(b"-ERR [SYS/TE", dark)
@@ -117,6 +121,90 @@ class FromDatabase(harness.Case):
         self.assert_answer(site, "nobody", "secret", AUTH)
         return site
 
+    # what the spool keeps of accounts that are not its own
+
+    def app_password(self, site, address, name, *flags):
+        return site.ringpost("user", "app-password", "add", address, name, *flags).stdout.decode().strip()
+
+    def shown(self, site, address, code=0):
+        done = site.ringpost("user", "show", address, "--json", check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return json.loads(done.stdout) if done.stdout else None
+
+    def check_app_passwords(self, scheme):
+        """Of an account "alice" that the source knows; returns the site, stopped."""
+        site = self.site_of("lmdb", workers="1", failed_logins="100")
+        site.deliver([b"Subject: one\n\nText\n"], "alice")
+        phone = self.app_password(site, "alice", "phone")
+        desk = self.app_password(site, "Alice@Example.Org", "desk", "--no-delete")
+        gone = self.app_password(site, "alice", "gone", "--expires", "1s")
+        time.sleep(1.2)
+        before = int(time.time())
+        for secret, may_delete in ((phone, True), (desk, False), (phone.replace("-", "").upper(), True)):
+            with site.pop() as pop:
+                pop.line()
+                pop.ok("USER alice")
+                self.assertTrue(pop.command("PASS " + secret).startswith(b"+OK 1 "), secret)
+                self.assertEqual(pop.command("DELE 1").startswith(b"+OK"), may_delete)
+                pop.ok("RSET")
+                pop.ok("QUIT")
+        for name, secret in (("alice", gone), ("alice", phone[:-1] + "!"), ("spool", phone)):
+            self.assert_answer(site, name, secret, AUTH)
+        self.wait_for(site, "why=app_password_expired")
+        added = self.app_password(site, "alice", "lost")
+        self.assert_answer(site, "alice", added, b"+OK")
+        site.ringpost("user", "app-password", "revoke", "alice", "lost")
+        self.assert_answer(site, "alice", added, AUTH)
+        for form in (("add", "nobody@other.org", "x"), ("list", "nobody@other.org")):
+            done = site.ringpost("user", "app-password", *form, check=False)
+            if self.knows_all:
+                self.assertEqual(done.returncode, 0, done.stderr)
+            else:
+                self.assertEqual((done.returncode, done.stderr),
+                                 (67, b"ringpost: there is no account nobody@other.org\n"))
+        site.stop()
+        alice = self.shown(site, "alice")
+        self.assertEqual((alice["source"], alice["password_scheme"], alice["enabled"]),
+                         ("there", scheme, True))
+        self.assertEqual((alice["last_login"]["from"], alice["last_login"]["protocol"]),
+                         ("127.0.0.1", "pop3"))
+        self.assertGreaterEqual(alice["last_login"]["at"], before)
+        apps = {p["name"]: p for p in alice["app_passwords"]}
+        self.assertEqual({n: (p["scope"], p["last_used_from"]) for n, p in apps.items()},
+                         {"desk": ("no-delete", "127.0.0.1"), "gone": ("all", ""),
+                          "phone": ("all", "127.0.0.1")})
+        text = site.ringpost("user", "show", "alice").stdout.decode()
+        self.assertIn("address: alice@example.org\nsource: there\nenabled: yes\n", text)
+        self.assertRegex(text, r"app-password: desk\tno-delete\tmade \S+Z\texpires never\tlast used \S+Z 127")
+        self.assertEqual(self.shown(site, "spool")["source"], "lmdb")
+        listed = site.ringpost("user", "app-password", "list", "alice", "--json").stdout.splitlines()
+        self.assertEqual([json.loads(line) for line in listed], alice["app_passwords"])
+        site.ringpost("user", "forget", "alice")
+        alice = self.shown(site, "alice")
+        self.assertEqual((alice["last_login"], alice["app_passwords"]), (None, []))
+        return site
+
+    def check_show_while_it_is_down(self, words):
+        """One line says so, and what the spool knows is shown all the same."""
+        site = self.site_of("lmdb", start=False)
+        self.app_password(site, "alice", "phone")
+        self.server.kill()
+        self.addCleanup(lambda: self.server.process or self.server.start())
+        done = site.ringpost("user", "show", "alice", "--json", check=False)
+        self.assertEqual(done.returncode, 75)
+        self.assertRegex(done.stderr.decode(), r'\Aringpost: source "there" cannot say whether there is an account '
+                         r"alice@example\.org: .*" + words + r"[^\n]*\n\Z")
+        alice = json.loads(done.stdout)
+        self.assertEqual((alice["address"], alice["source"], alice["last_login"]),
+                         ("alice@example.org", None, None))
+        self.assertEqual([p["name"] for p in alice["app_passwords"]], ["phone"])
+        self.assertEqual(self.shown(site, "spool")["source"], "lmdb")  # it is asked first
+        self.assertIn(b"phone", site.ringpost("user", "app-password", "list", "alice").stdout)
+        self.assertEqual(site.ringpost("user", "app-password", "add", "alice", "x", check=False).returncode, 75)
+        site.ringpost("user", "app-password", "revoke", "alice", "phone")
+        self.server.start()
+
+    knows_all = False
 
     def check_mail(self):
         """Who gets mail is asked of the same sources, and nobody is refused because they are down."""
@@ -244,6 +332,36 @@ class PostgreSQL(FromDatabase):
                       site.log())
         self.assertNotIn("source_down", site.log())
 
+    def test_app_passwords_and_last_login(self):
+        self.check_app_passwords("plain")
+
+    def test_show_while_it_is_down(self):
+        self.check_show_while_it_is_down("Connection refused")
+
+    def test_show_tells_all_fields(self):
+        self.add("whole", "{SHA512-CRYPT}$6$saltsalt$" + "A" * 86, disabled="t", read_only="t", no_delete="1",
+                 quota_octets=5000000000, quota_messages=-1, networks="10.0.0.0/8 192.0.2.1",
+                 maildrop="alice@example.org", backend="b1.example.org")
+        self.add("odd", "{PLAIN}secret", networks="10.0.0.0/99")
+        site = self.site_of("lmdb", start=False)
+        self.assertEqual(self.shown(site, "whole"), {
+            "address": "whole@example.org", "source": "there", "enabled": False, "read_only": True,
+            "no_delete": True, "networks": "10.0.0.0/8 192.0.2.1", "maildrop": "alice@example.org",
+            "backend": "b1.example.org", "quota_octets": 5000000000, "quota_messages": 0,
+            "password_scheme": "sha512-crypt", "last_login": None, "app_passwords": []})
+        self.assertIsNone(self.shown(site, "nobody", code=67))
+        done = site.ringpost("user", "show", "odd", check=False)
+        self.assertEqual((done.returncode, done.stderr), (
+            65, b'ringpost: what source "there" says of odd@example.org makes no sense: '
+                b"its networks cannot be read\n"))
+
+    def test_an_account_without_a_password_may_have_an_app_password(self):
+        self.server.run("INSERT INTO users (address, local, domain) VALUES "
+                        "('sso@example.org', 'sso', 'example.org');")
+        site = self.site_of()
+        self.assert_answer(site, "sso", self.app_password(site, "sso", "phone"), b"+OK")
+        self.assert_answer(site, "sso", "secret", AUTH)
+
     def test_order_of_sources(self):
         site = self.site_of("lmdb", users=("alice", "local"))
         self.add("local", "{PLAIN}other")
@@ -352,7 +470,7 @@ class Directory(FromDatabase):
         certificate, key, _, cls.ca_file = tls.issued("slapd", alternatives="IP:127.0.0.1")
         os.chmod(tls.directory(), 0o755)
         os.chmod(key, 0o644)
-        cls.server = databases.Slapd(certificate, key).start().fill()
+        cls.server = databases.Slapd(certificate, key, log_level="256").start().fill()
         cls.addClassCleanup(cls.server.remove)
         person = cls.server.person
         cls.server.add(*(person(n, "secret") for n in ("alice", "bob")),
@@ -441,6 +559,23 @@ class Directory(FromDatabase):
         self.assert_answer(site, "changes", "old", AUTH)
         self.assert_answer(site, "changes", "new", b"+OK")
 
+    def binds(self, name):
+        with open(os.path.join(self.server.directory, "log"), errors="replace") as log:
+            return len(re.findall(r'BIND dn="uid=%s,[^"]*" method' % name, log.read()))
+
+    def test_app_passwords_and_last_login(self):
+        """The directory hears none of them, so it counts no failure; but for those that are known to nobody."""
+        number = "u%x" % (hash("alice") & 0xffffffff)
+        before = self.binds(number)
+        self.check_app_passwords("source")
+        self.assertEqual(self.binds(number) - before, 2)  # a digit is wrong; it was revoked
+        site = self.site_of()
+        self.assert_answer(site, "alice", "wrong", AUTH)
+        self.assertEqual(self.binds(number) - before, 3)
+
+    def test_show_while_it_is_down(self):
+        self.check_show_while_it_is_down("Can't contact LDAP server")
+
     def test_tls(self):
         for uri, more in ((self.server.tls_uri, {}), (self.server.uri, {"starttls": "yes"})):
             self.section = lambda: Directory.section(self, uri=uri, **more)
@@ -524,6 +659,20 @@ class Pam(FromDatabase):
         self.answers("permit", ("anybody", "x", b"+OK"))
         self.answers("deny", ("alice", "secret", AUTH))
         self.answers("expired", ("alice", "secret", AUTH))
+
+    knows_all = True
+
+    def test_app_passwords_and_last_login(self):
+        """PAM hears none of them: a module that counts failures would lock the account."""
+        heard = os.path.join(self.directory, "heard")
+        self.write("script", "#!/bin/sh\nread -r secret || :\necho \"$PAM_USER $secret\" >> %s\n"
+                   "test \"$PAM_USER:$secret\" = alice:secret\n" % heard)
+        self.service, self.names = "exec", "any"
+        self.check_app_passwords("source")
+        with open(heard) as f:
+            asked = [line.split() for line in f]
+        self.assertEqual(len([a for a in asked if a[0] == "alice"]), 2, asked)  # a digit is wrong; it was revoked
+        self.assert_answer(self.site_of(), "alice", "secret", b"+OK")
 
     def test_the_example_of_the_page(self):
         settings, service = examples("### PAM")

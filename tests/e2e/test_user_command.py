@@ -52,7 +52,7 @@ class Case(unittest.TestCase):
 
     PLAIN_ACCOUNT = {"enabled": True, "read_only": False, "no_delete": False, "networks": "",
                      "maildrop": "", "backend": "", "quota_octets": None, "quota_messages": None,
-                     "last_login": None}
+                     "source": "lmdb", "last_login": None, "app_passwords": []}
 
 
 class UserCommand(Case):
@@ -111,6 +111,58 @@ class UserCommand(Case):
             _, err = self.ringpost("user", *form, "a@x.org", stdin="x\n", code=EX_NOUSER)
             self.assertEqual(err, "ringpost: there is no account a@x.org\n")
         self.assertEqual(self.ringpost("user", "list")[0], "")
+
+    DOWN = ('source there { kind = pgsql; connection = "hostaddr=127.0.0.1 port=1 dbname=x user=x"; '
+            'query = "SELECT password FROM users WHERE address = $1" }').replace("; ", "\n").replace(
+                "{ ", "{\n").replace(" }", "\n}")
+
+    def test_show_goes_through_the_sources_in_order(self):
+        self.ringpost("user", "add", "a@x.org", stdin="secret\n")
+        self.configure('user = ""', 'sources = {"lmdb", "there"}', self.DOWN)
+        self.assertEqual(self.show("a@x.org")["source"], "lmdb")
+        out, err = self.ringpost("user", "show", "b@x.org", code=EX_TEMPFAIL)
+        self.assertEqual(out, "address: b@x.org\nsource: cannot be said now\nlast-login: never\n")
+        self.assertRegex(err, r'\Aringpost: source "there" cannot say whether there is an account b@x\.org: .*\n\Z')
+        self.assertEqual(err.count("\n"), 1)
+        # A login would hear [SYS/TEMP] here; what the spool knows is shown all the same.
+        self.configure('user = ""', 'sources = {"there", "lmdb"}', self.DOWN)
+        out, err = self.ringpost("user", "show", "a@x.org", code=EX_TEMPFAIL)
+        self.assertIn("source: lmdb\nenabled: yes\n", out)
+        self.assertIn('source "there"', err)
+
+    def test_an_account_of_no_source_is_told_why(self):
+        self.ringpost("user", "add", "a@x.org", stdin="secret\n")
+        self.configure('user = ""', 'sources = {"people"}',
+                       'source people {\nkind = pam\nservice = "no-such-service"\nnames = users\n}')
+        for form in (["show", "a@x.org"], ["app-password", "add", "a@x.org", "phone"],
+                     ["app-password", "list", "a@x.org"]):
+            _, err = self.ringpost("user", *form, code=EX_NOUSER)
+            self.assertEqual(err, 'ringpost: there is no account a@x.org: the spool has one, but "lmdb" is not '
+                                  "among the `sources`\n")
+        self.assertEqual(self.show("daemon@x.org"), dict(
+            self.PLAIN_ACCOUNT, address="daemon@x.org", source="people", password_scheme="source"))
+
+    def test_forget(self):
+        self.configure('user = ""', 'sources = {"lmdb", "any"}',
+                       'source any {\nkind = pam\nservice = "no-such-service"\nnames = any\n}')
+        self.ringpost("user", "add", "here@x.org", stdin="secret\n")
+        for name in ("here@x.org", "a@x.org", "b@x.org", "c@x.org"):
+            self.ringpost("user", "app-password", "add", name, "phone")
+        self.ringpost("user", "forget", "a@x.org")
+        _, err = self.ringpost("user", "forget", "a@x.org", code=EX_NOUSER)
+        self.assertEqual(err, "ringpost: nothing is kept of a@x.org\n")
+        self.configure('user = ""')  # the source is gone, and with it the accounts
+        _, err = self.ringpost("user", "show", "b@x.org", code=EX_NOUSER)
+        self.assertEqual(err, "ringpost: there is no account b@x.org; app passwords or a last login of it are kept "
+                              "until `ringpost user forget`\n")
+        self.assertEqual(self.ringpost("user", "forget", "--unused", "1d")[0], "forgot 0 addresses\n")
+        time.sleep(2.1)
+        out, _ = self.ringpost("user", "forget", "--unused", "1s", "--json")
+        self.assertEqual(json.loads(out), {"forgotten": 2})
+        self.assertEqual([p["name"] for p in self.show("here@x.org")["app_passwords"]], ["phone"])
+        self.ringpost("user", "app-password", "list", "b@x.org", code=EX_NOUSER)
+        for args in ([], ["a@x.org", "b@x.org"], ["a@x.org", "--unused", "1d"], ["--unused", "never"]):
+            self.ringpost("user", "forget", *args, code=EX_USAGE)
 
     def test_del_with_mail_takes_the_maildrop_along(self):
         self.ringpost("user", "add", "a@x.org", stdin="secret\n")
