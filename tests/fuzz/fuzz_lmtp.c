@@ -37,28 +37,6 @@ find_account(void *ctx, struct span name)
 }
 
 static void
-hear(struct guest *g, struct span input, unsigned random)
-{
-	while (input.length > 0) {
-		size_t cut = input.length;
-		char *piece;
-
-		if (random != 0) {
-			random = random * 1103515245u + 12345u;
-			cut = 1 + (random >> 16) % 20;
-		}
-		if (cut > input.length)
-			cut = input.length;
-		piece = malloc(cut);
-		must(piece != NULL);
-		memcpy(piece, input.at, cut);
-		guest_hear(g, span_of(piece, cut));
-		free(piece);
-		input = span_after(input, cut);
-	}
-}
-
-static void
 play(unsigned flags, unsigned random, struct span input, struct played *p)
 {
 	const struct guest_world world = {
@@ -87,7 +65,7 @@ play(unsigned flags, unsigned random, struct span input, struct played *p)
 			SPAN("LHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<alice@example.org>\r\n"));
 	if ((flags & (HAS_ENVELOPE | IN_DATA)) == (HAS_ENVELOPE | IN_DATA))
 		guest_hear(&p->guest, SPAN("DATA\r\n"));
-	hear(&p->guest, input, random);
+	guest_hear_cut(&p->guest, input, random);
 	guest_disconnect(&p->guest);
 }
 

@@ -50,28 +50,6 @@ fill(struct memdrop *m, unsigned flags)
 }
 
 static void
-hear(struct guest *g, struct span input, unsigned random)
-{
-	while (input.length > 0) {
-		size_t cut = input.length;
-		char *piece;
-
-		if (random != 0) {
-			random = random * 1103515245u + 12345u;
-			cut = 1 + (random >> 16) % 20;
-		}
-		if (cut > input.length)
-			cut = input.length;
-		piece = malloc(cut);
-		must(piece != NULL);
-		memcpy(piece, input.at, cut);
-		guest_hear(g, span_of(piece, cut));
-		free(piece);
-		input = span_after(input, cut);
-	}
-}
-
-static void
 play(unsigned flags, unsigned random, struct span input, struct guest *g)
 {
 	struct guest_account alice = {
@@ -100,7 +78,7 @@ play(unsigned flags, unsigned random, struct span input, struct guest *g)
 	guest_connect(g, &world);
 	if (flags & LOGGED_IN)
 		guest_hear(g, SPAN("USER alice\r\nPASS secret\r\n"));
-	hear(g, input, random);
+	guest_hear_cut(g, input, random);
 	guest_disconnect(g);
 	memdrop_destroy(&alice.memdrop);
 }

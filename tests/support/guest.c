@@ -315,6 +315,28 @@ guest_hear(struct guest *g, struct span octets)
 	}
 }
 
+void
+guest_hear_cut(struct guest *g, struct span octets, unsigned random)
+{
+	while (octets.length > 0) {
+		size_t cut = octets.length;
+		char *piece;
+
+		if (random != 0) {
+			random = random * 1103515245u + 12345u;
+			cut = 1 + (random >> 16) % 20;
+		}
+		if (cut > octets.length)
+			cut = octets.length;
+		piece = malloc(cut);
+		must(piece != NULL);
+		memcpy(piece, octets.at, cut);
+		guest_hear(g, span_of(piece, cut));
+		free(piece);
+		octets = span_after(octets, cut);
+	}
+}
+
 /* As if TLS had agreed upon it. */
 static const char exporter[] = "0123456789abcdef0123456789abcdef";
 

@@ -70,6 +70,8 @@ struct guest {
 void guest_connect(struct guest *g, const struct guest_world *world);
 /* Octets from the client; ignored once the server has closed. */
 void guest_hear(struct guest *g, struct span octets);
+/* The same cut at random into pieces of 1 to 20 octets, each in memory of its own; `random` 0: whole. */
+void guest_hear_cut(struct guest *g, struct span octets, unsigned random);
 /* The TLS handshake that STLS has asked for is done. */
 void guest_secure(struct guest *g);
 /* The client is gone.  What was said stays until guest_forget(). */
