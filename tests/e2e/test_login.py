@@ -69,8 +69,17 @@ class Login(harness.Case):
         """The medians are within 2 % of each other.  {PLAIN} costs no time, so all that is left to be seen
         is our own code; other names and the two kinds come in random order.  A busy machine gets more
         tries, of which all count."""
+        self.check_that_time_tells_nothing("wrong")
+
+    def test_thousands_of_tries_of_what_could_be_an_app_password(self):
+        """The same where each account is looked at for app passwords, and half of the names have one."""
+        self.check_that_time_tells_nothing("abcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567", app_passwords=True)
+
+    def check_that_time_tells_nothing(self, secret, app_passwords=False):
         site = self.site(users=("user%03d" % n for n in range(100)), shards="1", auth_workers="1",
                          failed_logins="100", log_sessions="no")
+        for n in range(0, 100 if app_passwords else 0, 2):
+            site.ringpost("user", "app-password", "add", "user%03d" % n, "phone")
         times = {"user": [], "none": []}
         chance = random.Random(1)
 
@@ -83,7 +92,7 @@ class Login(harness.Case):
                     for kind in kinds:
                         pop.ok("USER %s%03d" % (kind, chance.randrange(100)))
                         started = time.monotonic()
-                        self.assertEqual(pop.command("PASS wrong"), BAD)
+                        self.assertEqual(pop.command("PASS " + secret), BAD)
                         times[kind].append(time.monotonic() - started)
 
         for _ in range(8):
