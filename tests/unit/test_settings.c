@@ -329,7 +329,7 @@ every_wrong_value_is_told_at_once(void **state)
 		"\"127.0.0.1:110\" or \"[::1]:110\", port 1 to 65535, or the path of a local "
 		"socket, up to 106 octets\n"
 		"%:14: plaintext_auth = 1: neither yes nor no; allowed: yes or no\n"
-		"%:15: protocol = imap: no such choice; allowed: pop3, lmtp\n"
+		"%:15: protocol = imap: no such choice; allowed: pop3, lmtp, auth_http\n"
 		"%:18: listen b has no address; needed: address = \"127.0.0.1:110\"\n");
 }
 
@@ -342,7 +342,7 @@ unknown_names_are_told(void **state)
 		"ringpost.conf(5) lists all\n");
 	expect_mistakes("listen a {\n port = 110\n}\n",
 		"%:2: listen has no setting \"port\"; allowed: address, protocol, networks, "
-		"socket_mode, socket_group, plaintext_auth, tls, "
+		"socket_mode, socket_group, plaintext_auth, backend, tls, "
 		"proxy_protocol, proxy_networks, proxy_tls, xclient_networks\n");
 }
 
