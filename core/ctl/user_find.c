@@ -107,12 +107,14 @@ hint_of(const struct user_found *found, const char *address)
 int
 user_tell_found(int error, const struct user_found *found, const char *address)
 {
-	switch (error) {
-	case 0:
+	if (error == 0)
 		return EX_OK;
-	case -ENOENT:
+	if (error == -ENOENT)
 		return ctl_error(
 			EX_NOUSER, "there is no account %s%s", address, hint_of(found, address));
+	if (strcmp(found->silent, SOURCES_LMDB) == 0)
+		return user_tell(error, address);
+	switch (error) {
 	case -EBADMSG:
 	case -ENOTSUP:
 		return ctl_error(EX_DATAERR, "what source \"%s\" says of %s makes no sense%s%s",
