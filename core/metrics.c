@@ -39,7 +39,7 @@ static const struct metric door_rows[] = {
 	.help = "TLS sessions by who makes their records: the kernel (kTLS), or why not."
 #define RECORDS_BY(who) .offset = AT(tls.counts.records[TLS_RECORDS_##who])
 #define REKEYS "ringpost_tls_key_updates_total", .kind = METRIC_COUNTER, \
-	.help = "Changes of keys by clients whose records the kernel makes; all but done ended the session."
+	.help = "Changes of keys by clients (KeyUpdate); all but done ended the session."
 
 static const struct metric shard_rows[] = {
 	{ TURNED_AWAY, .labels = "why=\"network\"", .offset = AT(counts.turned_away[TURNED_AWAY_NETWORK]) },

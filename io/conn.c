@@ -236,6 +236,25 @@ conn_receive_now(struct conn *c, char *to, size_t size)
 }
 
 static void
+hand_on(struct conn *c, struct span octets)
+{
+	if (c->outq.tls != NULL) {
+		conn_tls_received(c, octets);
+		return;
+	}
+	c->quiet_records = 0;
+	c->ops->received(c, octets);
+}
+
+/* The kernel opens the records, and has one that is not data, or is broken. */
+static bool
+is_word_of_kernel(const struct conn *c, int error)
+{
+	return c->outq.in_kernel && c->state == CONN_OPEN &&
+		(error == -EIO || error == -EBADMSG || error == -EMSGSIZE || error == -EINVAL);
+}
+
+static void
 receive_done(struct op *op, int result, uint32_t flags)
 {
 	struct conn *c = container_of(op, struct conn, receive_op);
@@ -247,11 +266,7 @@ receive_done(struct op *op, int result, uint32_t flags)
 	if (result > 0 && c->state == CONN_OPEN && !c->close_when_drained) {
 		note_progress(c);
 		count_add(&c->loop->received, (uint64_t)result);
-		c->key_updates = 0;
-		if (c->outq.tls != NULL)
-			conn_tls_received(c, ring_received(ring, result, flags));
-		else
-			c->ops->received(c, ring_received(ring, result, flags));
+		hand_on(c, ring_received(ring, result, flags));
 		ring_give_back(ring, flags);
 		return;
 	}
@@ -261,8 +276,8 @@ receive_done(struct op *op, int result, uint32_t flags)
 		go_on_closing(c);
 	else if (result == -ENOBUFS || (result > 0 && c->state == CONN_LINGERING))
 		conn_receive(c, true);
-	else if (result == -EIO && c->outq.in_kernel && c->state == CONN_OPEN)
-		conn_tls_hear_kernel(c);
+	else if (is_word_of_kernel(c, result))
+		conn_tls_hear_kernel(c, result);
 	else if (result <= 0)
 		conn_end(
 			c, result == 0 ? CONN_END_CLOSED_BY_PEER : CONN_END_RECEIVE_FAILED, result);

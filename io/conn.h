@@ -73,9 +73,9 @@ struct conn {
 	bool close_when_drained;
 	bool linger_when_drained;
 	bool wants_drained;
-	bool is_in;           /* conn_goes_first() */
-	uint8_t key_updates;  /* by the peer, with no octet of data between them */
-	struct tls_facts tls; /* once secured */
+	bool is_in;            /* conn_goes_first() */
+	uint8_t quiet_records; /* TLS: with no octet of data, in a row */
+	struct tls_facts tls;  /* once secured */
 };
 
 /* Takes over the connected socket `fd`. */

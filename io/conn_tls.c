@@ -3,7 +3,9 @@
  * kernel.
  *
  * Output is outq's (outq_tls.c).  Input goes from the socket into the session, and out of it in
- * pieces no longer than a receive of our own, one for each conn_receive().
+ * pieces no longer than a receive of our own, one for each conn_receive().  A record that is not
+ * data is heard here, whoever has opened it, the kernel or we: tls_words.h says what it means, and
+ * what follows from it is the same.
  * Invariant: the kernel takes over only when nothing is under way in either direction and every
  * octet that came has been read: then the next one on the socket begins a record.
  */
@@ -14,15 +16,16 @@
 #include "io/socket.h"
 #include "io/tls_kernel.h"
 #include "io/tls_peer.h"
+#include "io/tls_words.h"
 
 #include <errno.h>
 
 #define READ_OCTETS     4096u /* as one receive brings at most */
 #define KERNEL_ENOTSUPP 524   /* of its own, no errno.h has it */
 
-/* A client that changes its keys again and again costs us as much as one that sends commands; with
- * nothing between it has no purpose. */
-#define KEY_UPDATES_IN_A_ROW_MAX 16u
+/* A client that changes its keys again and again, or sends one empty record behind the other, costs
+ * us as much as one that sends commands; with nothing between it has no purpose. */
+#define QUIET_RECORDS_MAX 16u
 
 static const struct log_kind EVENT_KTLS_REFUSED = { "ktls_refused", LOG_WARNING };
 static const struct log_kind EVENT_KTLS_REKEY_REFUSED = { "ktls_rekey_refused", LOG_WARNING };
@@ -55,9 +58,12 @@ settle_records(struct conn *c, enum tls_records records)
 	count_add(&c->loop->tls->counts.records[records], 1);
 }
 
+/* A kernel that has no use for them does not get them. */
 static void
 hand_over_secrets(struct tls *t, struct outq *q)
 {
+	if (!t->context->kernel_can_rekey)
+		return;
 	q->secrets = t->secrets;
 	q->suite = t->facts.suite;
 	t->secrets = NULL;
@@ -82,7 +88,7 @@ try_kernel(struct conn *c)
 		c->outq.doing != OUTQ_NOTHING)
 		return true;
 	must(!c->receive_in_flight);
-	error = tls_kernel_take_over(t, c->fd);
+	error = tls_kernel_take_over(&t->keys, c->fd);
 	if (error == 0) {
 		settle_records(c, TLS_RECORDS_BY_KERNEL);
 		hand_over_secrets(t, &c->outq);
@@ -136,6 +142,10 @@ handshake_done(struct conn *c)
 	struct tls_peer peer;
 
 	tls_peer_read(t, &peer);
+	if (tls_settle(t) != 0) {
+		fail(c);
+		return;
+	}
 	c->tls = t->facts;
 	if (!may_go_to_kernel(t))
 		settle_records(c, (enum tls_records)t->facts.records);
@@ -163,25 +173,168 @@ go_on_with_handshake(struct conn *c)
 	}
 }
 
+/* ---- records that are not data, and broken ones -------------------------------------------- */
+
+static void
+say_alert(struct conn *c, unsigned description)
+{
+	if (c->outq.in_kernel) {
+		(void)tls_kernel_alert(c->fd, description);
+		return;
+	}
+	tls_say_alert(c->outq.tls, description);
+	send_now(c);
+}
+
+static void
+break_off(struct conn *c, enum tls_failure failure, int error)
+{
+	count_add(&c->loop->tls->counts.failed[failure], 1);
+	conn_end(c, CONN_END_RECEIVE_FAILED, error);
+}
+
+static void
+refuse_record(struct conn *c, int error)
+{
+	say_alert(c, tls_alert_for(error));
+	break_off(c, TLS_FAILURE_OTHER, -EPROTO);
+}
+
+/* True: so many records in a row had no octet of data that this one was refused. */
+static bool
+is_too_quiet(struct conn *c)
+{
+	if (++c->quiet_records <= QUIET_RECORDS_MAX)
+		return false;
+	refuse_record(c, -EPROTO);
+	return true;
+}
+
+/* Who could not be followed says so once for the shard; nobody tries in vain again. */
+static void
+give_up_rekeying(struct tls_context *x, int error)
+{
+	if (x->kernel_can_rekey)
+		log_event(EVENT_KTLS_REKEY_REFUSED, kv_str("error", strerror(-error)));
+	x->kernel_can_rekey = false;
+}
+
+static int
+change_keys_in_kernel(struct conn *c)
+{
+	int error;
+
+	if (c->outq.secrets == NULL)
+		return -EOPNOTSUPP;
+	error = tls_kernel_rekey_input(c->fd, c->outq.suite, c->outq.secrets);
+	if (error != 0)
+		give_up_rekeying(c->loop->tls, error);
+	return error;
+}
+
+static int
+change_input_keys(struct conn *c)
+{
+	return c->outq.in_kernel ? change_keys_in_kernel(c) : tls_rekey_input(c->outq.tls);
+}
+
+/*
+ * The client has changed its keys.  Ours follow if it asks for it, before our next octets (RFC
+ * 8446, section 4.6.3): between two sends of a reply if one is on its way.
+ */
+static void
+follow_key_update(struct conn *c, bool ours_too)
+{
+	struct count *counts = c->loop->tls->counts.rekeys;
+
+	if (is_too_quiet(c)) {
+		count_add(&counts[TLS_REKEY_TOO_MANY], 1);
+		return;
+	}
+	if (change_input_keys(c) != 0) {
+		count_add(&counts[TLS_REKEY_UNABLE], 1);
+		refuse_record(c, -EPROTO);
+		return;
+	}
+	count_add(&counts[TLS_REKEY_DONE], 1);
+	if (ours_too) {
+		c->outq.new_keys_due = true;
+		(void)conn_flush(c);
+	}
+	conn_receive(c, false);
+}
+
+static void
+hear(struct conn *c, enum tls_word word)
+{
+	switch (word) {
+	case TLS_WORD_NOTHING:
+		if (!is_too_quiet(c))
+			conn_receive(c, true);
+		break;
+	case TLS_WORD_GOODBYE:
+		conn_end(c, CONN_END_CLOSED_BY_PEER, 0);
+		break;
+	case TLS_WORD_ALERT:
+		break_off(c, TLS_FAILURE_ALERT, -ECONNRESET);
+		break;
+	case TLS_WORD_KEYS:
+		follow_key_update(c, false);
+		break;
+	case TLS_WORD_KEYS_OF_BOTH:
+		follow_key_update(c, true);
+		break;
+	case TLS_WORD_NONSENSE:
+		refuse_record(c, -EPROTO);
+		break;
+	}
+}
+
+void
+conn_tls_hear_kernel(struct conn *c, int error)
+{
+	enum tls_word word = TLS_WORD_NONSENSE;
+
+	if (error == -EIO)
+		error = tls_kernel_hear(c->fd, c->tls.version, &word);
+	if (error == 0)
+		hear(c, word);
+	else if (error == -EAGAIN)
+		conn_receive(c, true);
+	else
+		refuse_record(c, error);
+}
+
 /* ---- input --------------------------------------------------------------------------------- */
+
+/* What came is data, or something to be heard, or it could not be read. */
+static void
+take_record(struct conn *c, int error, const struct tls_opened *record)
+{
+	if (error == -EAGAIN) {
+		conn_receive(c, true);
+	} else if (error == -ENOMEM) {
+		conn_end(c, CONN_END_NO_MEMORY, error);
+	} else if (error != 0) {
+		refuse_record(c, error);
+	} else if (record->type != TLS_RECORD_DATA) {
+		hear(c, tls_word_of(c->tls.version, record->type, record->octets));
+	} else if (record->octets.length == 0) {
+		hear(c, TLS_WORD_NOTHING);
+	} else {
+		c->quiet_records = 0;
+		c->ops->received(c, record->octets);
+	}
+}
 
 static void
 hand_on(struct conn *c)
 {
-	struct tls *t = c->outq.tls;
-	char plain[READ_OCTETS];
-	ssize_t length = tls_read(t, plain, sizeof(plain));
+	char octets[READ_OCTETS];
+	struct tls_opened record;
+	int error = tls_read(c->outq.tls, octets, sizeof(octets), &record);
 
-	if (tls_has_output(t)) /* it had something to answer: a KeyUpdate */
-		(void)conn_flush(c);
-	if (length > 0)
-		c->ops->received(c, span_of(plain, (size_t)length));
-	else if (length == -EAGAIN)
-		conn_receive(c, true);
-	else if (length == 0)
-		conn_end(c, CONN_END_CLOSED_BY_PEER, 0);
-	else
-		conn_end(c, CONN_END_RECEIVE_FAILED, -EPROTO);
+	take_record(c, error, &record);
 }
 
 static void
@@ -220,22 +373,40 @@ conn_start_tls(struct conn *c, struct tls_context *x, const char *alpn, struct s
 	return true;
 }
 
-void
-conn_tls_received(struct conn *c, struct span octets)
+static void
+received_in_handshake(struct conn *c, struct span octets)
 {
 	struct tls *t = c->outq.tls;
-	int error = tls_take(t, octets);
 
-	if (error != 0 && t->is_handshaking)
+	if (tls_take(t, octets) != 0)
 		fail(c);
-	else if (error != 0)
-		conn_end(c, CONN_END_RECEIVE_FAILED, error);
-	else if (!t->is_handshaking)
-		hand_on(c);
 	else if (tls_has_record(t))
 		tls_want_turn(t);
 	else
 		conn_receive(c, true);
+}
+
+void
+conn_tls_received(struct conn *c, struct span octets)
+{
+	struct tls *t = c->outq.tls;
+	struct tls_opened record;
+	int error;
+
+	if (t->is_handshaking) {
+		received_in_handshake(c, octets);
+		return;
+	}
+	if (t->input != NULL) {
+		error = tls_take(t, octets);
+		if (error == 0)
+			hand_on(c);
+		else
+			take_record(c, error, NULL);
+		return;
+	}
+	error = tls_read_first(t, octets, &record);
+	take_record(c, error, &record);
 }
 
 bool
@@ -264,89 +435,6 @@ conn_tls_drained(struct conn *c)
 		return;
 	t->wants_octets = false;
 	conn_receive(c, true);
-}
-
-/* ---- new keys ------------------------------------------------------------------------------ */
-
-static void
-end_in_order(struct conn *c)
-{
-	(void)tls_kernel_alert(c->fd, TLS_ALERT_UNEXPECTED_MESSAGE);
-	conn_end(c, CONN_END_RECEIVE_FAILED, -EPROTO);
-}
-
-/* Who could not be followed says so once for the shard; nobody tries in vain again. */
-static void
-give_up_rekeying(struct tls_context *x, int error)
-{
-	if (x->kernel_can_rekey)
-		log_event(EVENT_KTLS_REKEY_REFUSED, kv_str("error", strerror(-error)));
-	x->kernel_can_rekey = false;
-}
-
-static int
-change_input_keys(struct conn *c)
-{
-	struct tls_context *x = c->loop->tls;
-	int error;
-
-	if (c->outq.secrets == NULL)
-		return -EOPNOTSUPP;
-	error = tls_kernel_rekey_input(c->fd, c->outq.suite, c->outq.secrets);
-	if (error != 0)
-		give_up_rekeying(x, error);
-	return error;
-}
-
-/*
- * The client has changed its keys.  Ours follow if it asks for it, before our next octets (RFC
- * 8446, section 4.6.3): between two sends of a reply if one is on its way.
- */
-static void
-follow_key_update(struct conn *c, bool ours_too)
-{
-	struct tls_counts *counts = &c->loop->tls->counts;
-	enum tls_rekey outcome = TLS_REKEY_DONE;
-
-	if (++c->key_updates > KEY_UPDATES_IN_A_ROW_MAX)
-		outcome = TLS_REKEY_TOO_MANY;
-	else if (change_input_keys(c) != 0)
-		outcome = TLS_REKEY_UNABLE;
-	count_add(&counts->rekeys[outcome], 1);
-	if (outcome != TLS_REKEY_DONE) {
-		end_in_order(c);
-		return;
-	}
-	if (ours_too) {
-		c->outq.new_keys_due = true;
-		(void)conn_flush(c);
-	}
-	conn_receive(c, false);
-}
-
-void
-conn_tls_hear_kernel(struct conn *c)
-{
-	switch (tls_kernel_hear(c->fd)) {
-	case TLS_KERNEL_NOTHING:
-		conn_receive(c, true);
-		break;
-	case TLS_KERNEL_GOODBYE:
-		conn_end(c, CONN_END_CLOSED_BY_PEER, 0);
-		break;
-	case TLS_KERNEL_KEYS:
-		follow_key_update(c, false);
-		break;
-	case TLS_KERNEL_KEYS_OF_BOTH:
-		follow_key_update(c, true);
-		break;
-	case TLS_KERNEL_NONSENSE:
-		end_in_order(c);
-		break;
-	case TLS_KERNEL_ALERT:
-		conn_end(c, CONN_END_RECEIVE_FAILED, -ECONNRESET);
-		break;
-	}
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */

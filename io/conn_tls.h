@@ -13,8 +13,9 @@ void conn_tls_received(struct conn *c, struct span octets);
 bool conn_tls_needs_octets(struct conn *c);
 /* All output has gone. */
 void conn_tls_drained(struct conn *c);
-/* The kernel has a record that is not data. */
-void conn_tls_hear_kernel(struct conn *c);
+/* A receive from a socket whose records the kernel opens has failed.  -EIO: there is one that is not
+ * data. */
+void conn_tls_hear_kernel(struct conn *c, int error);
 
 bool conn_tls_is_handshaking(const struct conn *c);
 /* Why the handshake failed; if nobody has said so, because the client is gone. */

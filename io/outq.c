@@ -246,7 +246,7 @@ outq_flush(struct outq *q)
 	while (q->doing == OUTQ_NOTHING && error == 0) {
 		struct segment *g = q->segments.first;
 
-		if (q->new_keys_due) {
+		if (q->new_keys_due && (q->tls == NULL || !tls_has_output(q->tls))) {
 			error = outq_change_keys(q);
 		} else if (q->tls != NULL && sent >= TLS_TURN_OCTETS) {
 			give_turn(q);

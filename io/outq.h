@@ -36,7 +36,7 @@ struct outq {
 	bool goodbye_due;       /* close_notify when all is sent */
 	uint16_t record_fill;   /* octets in the kernel's open record */
 	uint16_t suite;         /* of TLS in the kernel, where it has secrets */
-	bool new_keys_due;      /* before the next octets: the peer has asked for it */
+	bool new_keys_due;      /* before the next octets */
 	struct tls *tls;        /* TLS in user space; NULL: none */
 	unsigned char *secrets; /* TLS in the kernel, if its keys can be changed; owned */
 };

@@ -26,7 +26,8 @@ void outq_kernel_note(struct outq *q, uint64_t count, bool closes);
 bool outq_kernel_must_join(const struct outq *q, const struct segment *g);
 int outq_kernel_join(struct outq *q, struct segment *g);
 
-/* Our next keys, as the peer has asked.  0 or a negative errno. */
+/* Our next keys, as the peer has asked, or because the old ones are used up.  Nothing that was sealed
+ * waits.  0 or a negative errno. */
 int outq_change_keys(struct outq *q);
 
 /* close_notify, of either kind. */

@@ -1,11 +1,11 @@
 /*
  * outq_tls.c - the send queue over TLS.
  *
- * In user space the front of the queue is gathered, files read where they lie in the page cache,
- * put into records, and the records sent by the ring.  In the kernel the queue is sent as in clear;
- * what is left to do is to see where records end. Invariant: what ends a reply, its last
- * TLS_TAIL_OCTETS, lies within one record: a client is known that waits for ever when they come in
- * two.
+ * In user space the front of the queue is put where records are made of it (tls_places), files read
+ * there out of the page cache, sealed there and sent from there.  In the kernel the queue is sent as
+ * in clear; what is left to do is to see where records end.
+ * Invariant: what ends a reply, its last TLS_TAIL_OCTETS, lies within one record: a client is known
+ * that waits for ever when they come in two.
  */
 #include "io/base/must.h"
 #include "io/outq_internal.h"
@@ -14,6 +14,7 @@
 #include "io/tls.h"
 #include "io/tls_hello.h"
 #include "io/tls_kernel.h"
+#include "io/tls_words.h"
 
 #include <errno.h>
 
@@ -23,43 +24,81 @@
 
 /* The front of a file, without waiting for the disk; 0: the file is shorter than it should be. */
 static ssize_t
-read_resident(const struct outq *q, int fd, uint64_t offset, char *to, size_t size)
+read_resident(const struct outq *q, int fd, uint64_t offset, const struct iovec *to, unsigned count)
 {
-	ssize_t n = resident_read(fd, offset, to, size);
+	ssize_t n = resident_read(fd, offset, to, count);
+	size_t size = to[0].iov_len;
 	uint64_t warm;
 
 	if (n != -EAGAIN)
 		return n;
 	warm = outq_known_warm(q, fd, offset); /* it was read a moment ago */
-	return warm == 0 ? n : resident_read_waiting(fd, offset, to, warm < size ? warm : size);
+	if (warm == 0)
+		return n;
+	return resident_read_waiting(fd, offset, to[0].iov_base, warm < size ? warm : size);
 }
 
-/* Octets of segment `g` into `to`; what stands in its way is a negative errno. */
-static ssize_t
-gather_segment(const struct outq *q, const struct segment *g, char *to, size_t size)
+/* The part of `places` that `size` octets go to which stand behind `there` others.  How many
+ * pieces. */
+static unsigned
+cut_places(const struct iovec *places, size_t there, size_t size,
+	struct iovec pieces[TLS_RECORDS_AT_ONCE])
 {
+	const struct iovec *place = &places[there / TLS_RECORD_PLAIN_MAX];
+	size_t at = there % TLS_RECORD_PLAIN_MAX;
+	unsigned count = 0;
+
+	for (; size > 0; place++) {
+		size_t part = place->iov_len - at < size ? place->iov_len - at : size;
+
+		pieces[count++] = (struct iovec){ (char *)place->iov_base + at, part };
+		size -= part;
+		at = 0;
+	}
+	return count;
+}
+
+static void
+copy_octets(struct span octets, const struct iovec *to, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(to[i].iov_base, octets.at, to[i].iov_len);
+		octets = span_after(octets, to[i].iov_len);
+	}
+}
+
+/* At most `size` octets of segment `g` behind those that are there; what stands in its way is a
+ * negative errno. */
+static ssize_t
+gather_segment(const struct outq *q, const struct segment *g, const struct iovec *places,
+	size_t there, size_t size)
+{
+	struct iovec pieces[TLS_RECORDS_AT_ONCE];
 	uint64_t length = g->end - g->offset;
+	unsigned count;
 	ssize_t n;
 
 	if (length < size)
 		size = length;
+	count = cut_places(places, there, size, pieces);
 	if (g->fd < 0) {
-		memcpy(to, segment_octets(g).at, size);
+		copy_octets(segment_octets(g), pieces, count);
 		return (ssize_t)size;
 	}
-	n = read_resident(q, g->fd, g->offset, to, size);
+	n = read_resident(q, g->fd, g->offset, pieces, count);
 	return n == 0 ? -EBADMSG : n;
 }
 
-/* As much of the queue as fits into `to` and can be had now; how much, or why there is nothing. */
+/* As much of the queue as there are places for and can be had now; how much, or why there is
+ * nothing. */
 static ssize_t
-gather(const struct outq *q, char *to, size_t size)
+gather(const struct outq *q, const struct iovec *places, size_t size)
 {
 	const struct segment *g = q->segments.first;
 	size_t length = 0;
 
 	while (g != NULL && length < size) {
-		ssize_t n = gather_segment(q, g, to + length, size - length);
+		ssize_t n = gather_segment(q, g, places, length, size - length);
 
 		if (n < 0)
 			return length > 0 ? (ssize_t)length : n;
@@ -85,25 +124,63 @@ advance(struct outq *q, uint64_t count)
 	}
 }
 
+/* How much of what is there may go, so that what ends the queue is not torn apart: by the end of
+ * what is there, or by the end of its last full record. */
+static size_t
+without_torn_tail(size_t length, uint64_t left)
+{
+	size_t tail = length % TLS_RECORD_PLAIN_MAX;
+
+	if (left > 0 && left < TLS_TAIL_OCTETS && length > TLS_TAIL_OCTETS)
+		return length - TLS_TAIL_OCTETS;
+	if (left == 0 && tail > 0 && tail < TLS_TAIL_OCTETS && length > TLS_RECORD_PLAIN_MAX)
+		return length - tail - TLS_TAIL_OCTETS;
+	return length;
+}
+
+/* All that could be had of the front file is part of what must not be torn apart. */
+static bool
+must_wait_for_more(const struct outq *q, size_t length)
+{
+	const struct segment *g = q->segments.first;
+
+	return length <= TLS_TAIL_OCTETS && g->fd >= 0 && length < g->end - g->offset &&
+		q->segments.length - length < TLS_TAIL_OCTETS;
+}
+
 static int
 fill_records(struct outq *q)
 {
-	char *scratch = q->tls->context->scratch;
-	ssize_t length = gather(q, scratch, TLS_SCRATCH_OCTETS);
-	uint64_t left;
+	struct iovec places[TLS_RECORDS_AT_ONCE];
+	unsigned count = tls_places(q->tls, places);
+	ssize_t length;
+	size_t part;
 
-	if (length == -EAGAIN) {
+	if (count == 0)
+		return -ENOMEM;
+	length = gather(q, places, count * (size_t)TLS_RECORD_PLAIN_MAX);
+	if (length >= 0 && must_wait_for_more(q, (size_t)length))
+		length = -EAGAIN;
+	if (length < 0) {
+		tls_seal(q->tls, 0);
+		if (length != -EAGAIN)
+			return (int)length;
 		outq_read_ahead(q, q->segments.first);
 		return 0;
 	}
-	if (length < 0)
-		return (int)length;
-	left = q->segments.length - (uint64_t)length;
-	if (left > 0 && left < TLS_TAIL_OCTETS && length > (ssize_t)TLS_TAIL_OCTETS)
-		length -= (ssize_t)TLS_TAIL_OCTETS;
-	if (tls_write(q->tls, span_of(scratch, (size_t)length)) != 0)
+	part = without_torn_tail((size_t)length, q->segments.length - (uint64_t)length);
+	tls_seal(q->tls, part);
+	advance(q, part);
+	return 0;
+}
+
+/* No key is used for ever: in TLS 1.3 there is a next one, in TLS 1.2 there is not. */
+static int
+renew_keys(struct outq *q)
+{
+	if (q->tls->secrets == NULL)
 		return -EPROTO;
-	advance(q, (uint64_t)length);
+	q->new_keys_due = true;
 	return 0;
 }
 
@@ -138,6 +215,8 @@ outq_send_records(struct outq *q, uint64_t *sent_out)
 {
 	int error = 0;
 
+	if (!tls_has_output(q->tls) && tls_keys_are_used_up(&q->tls->keys))
+		return renew_keys(q);
 	if (!tls_has_output(q->tls))
 		error = fill_records(q);
 	if (error != 0 || !tls_has_output(q->tls))
@@ -190,7 +269,8 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	size_t front = (size_t)(g->end - g->offset);
 	size_t behind = octets.length < JOIN_OCTETS ? octets.length : JOIN_OCTETS;
 	bool closes = behind == octets.length && g->next->next == NULL;
-	ssize_t n = read_resident(q, g->fd, g->offset, joined, front);
+	const struct iovec place = { joined, front };
+	ssize_t n = read_resident(q, g->fd, g->offset, &place, 1);
 
 	if (n == -EAGAIN) {
 		outq_read_ahead(q, g);
@@ -212,6 +292,8 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	return 0;
 }
 
+/* ---- of either kind ------------------------------------------------------------------------ */
+
 /*
  * KeyUpdate (RFC 8446, section 4.6.3) is the last record under the old keys; the kernel closes a
  * record that is open for it.  Nothing is in flight here, so what was sent before it stays before
@@ -220,7 +302,8 @@ outq_kernel_join(struct outq *q, struct segment *g)
 int
 outq_change_keys(struct outq *q)
 {
-	int error = tls_kernel_rekey_output(q->fd, q->suite, q->secrets);
+	int error = q->tls != NULL ? tls_rekey_output(q->tls)
+				   : tls_kernel_rekey_output(q->fd, q->suite, q->secrets);
 
 	if (error == -EAGAIN) {
 		outq_wait_until_writable(q);
@@ -231,15 +314,13 @@ outq_change_keys(struct outq *q)
 	return error == 0 ? 0 : -EPROTO;
 }
 
-/* ---- the end ------------------------------------------------------------------------------- */
-
 int
 outq_say_goodbye(struct outq *q)
 {
 	int error = 0;
 
 	if (q->tls != NULL) {
-		tls_say_goodbye(q->tls);
+		tls_say_alert(q->tls, TLS_ALERT_CLOSE_NOTIFY);
 	} else if (q->in_kernel) {
 		error = tls_kernel_alert(q->fd, TLS_ALERT_CLOSE_NOTIFY);
 		if (error == -EAGAIN) {

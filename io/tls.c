@@ -1,9 +1,9 @@
 /*
- * tls.c - one TLS session over memory; see tls.h.
+ * tls.c - one TLS session over memory, up to the end of its handshake; see tls.h.
  *
  * Invariants
  *   1. wolfSSL is given whole records only (input_at to input_whole), so what it has not been given
- *      is still the socket's next octets.
+ *      begins with a record for whoever comes behind it.
  *   2. The send callback takes everything: wolfSSL 5.5.4 fails when told twice in one flight to
  * wait.
  *   3. A buffer is held only while it holds something.
@@ -53,24 +53,19 @@ tls_version_word(const struct tls_facts *facts)
 const char *
 tls_suite_word(const struct tls_facts *facts)
 {
-	switch (facts->suite) {
-	case 0:
+	if (facts->suite == 0)
 		return "none";
-	case 0x1301:
-	case 0xc02b:
-	case 0xc02f:
+	switch (tls_aead_of(facts->suite)) {
+	case TLS_AEAD_NONE:
+		break;
+	case TLS_AEAD_AES_128_GCM:
 		return "AES-128-GCM";
-	case 0x1302:
-	case 0xc02c:
-	case 0xc030:
+	case TLS_AEAD_AES_256_GCM:
 		return "AES-256-GCM";
-	case 0x1303:
-	case 0xcca8:
-	case 0xcca9:
+	case TLS_AEAD_CHACHA20_POLY1305:
 		return "CHACHA20-POLY1305";
-	default:
-		return "other";
 	}
+	return "other";
 }
 
 const char *
@@ -133,17 +128,26 @@ tls_make(struct tls_context *x, const char *alpn, void *owner, void (*run)(struc
 	return t;
 }
 
-static void
-give_input_back(struct tls *t)
+void
+tls_release_input(struct tls *t)
 {
 	if (t->input != NULL)
 		slab_give(&t->context->inputs, t->input);
 	t->input = NULL;
 	t->input_at = t->input_whole = t->input_end = 0;
+	t->plain_at = t->plain_end = 0;
 }
 
-static void
-give_output_back(struct tls *t)
+bool
+tls_hold_output(struct tls *t)
+{
+	if (t->output == NULL)
+		t->output = slab_take(&t->context->outputs);
+	return t->output != NULL;
+}
+
+void
+tls_release_output(struct tls *t)
 {
 	if (t->output != NULL)
 		slab_give(&t->context->outputs, t->output);
@@ -158,10 +162,13 @@ tls_free(struct tls *t)
 	tls_context_count_out(t);
 	wolfSSL_free(t->ssl);
 	tls_secrets_free(t->context, t->secrets, t->secret_octets);
+	if (t->keys.aead != TLS_AEAD_NONE)
+		tls_cipher_forget(t->context->cipher);
+	explicit_bzero(&t->keys, sizeof(t->keys));
 	if (t->failure != TLS_FAILURE_NONE)
 		wolfSSL_ERR_clear_error(); /* a thread's queue of errors only grows */
-	give_input_back(t);
-	give_output_back(t);
+	tls_release_input(t);
+	tls_release_output(t);
 	slab_give(&t->context->sessions, t);
 }
 
@@ -204,7 +211,7 @@ measure_records(struct tls *t)
 		if (error == 0)
 			t->input_whole += (uint32_t)length;
 	}
-	return error == -EPROTO ? error : 0;
+	return error == -EAGAIN ? 0 : error;
 }
 
 static void
@@ -229,13 +236,14 @@ tls_take(struct tls *t, struct span octets)
 		tls_fail(t, TLS_FAILURE_MEMORY);
 		return -ENOMEM;
 	}
+	must(t->plain_at == t->plain_end);
 	move_input_to_front(t);
 	must(octets.length <= TLS_INPUT_OCTETS - t->input_end);
 	memcpy(t->input + t->input_end, octets.at, octets.length);
 	t->input_end += (uint32_t)octets.length;
 	error = measure_records(t);
-	if (error != 0)
-		tls_fail(t, t->is_handshaking ? TLS_FAILURE_NOT_TLS : TLS_FAILURE_OTHER);
+	if (error != 0 && t->is_handshaking)
+		tls_fail(t, TLS_FAILURE_NOT_TLS);
 	return error;
 }
 
@@ -248,13 +256,13 @@ tls_has_record(const struct tls *t)
 bool
 tls_has_plain(const struct tls *t)
 {
-	return tls_has_record(t) || wolfSSL_pending(t->ssl) > 0;
+	return t->plain_at != t->plain_end || tls_has_record(t);
 }
 
 bool
 tls_is_between_records(const struct tls *t)
 {
-	return t->input_end == t->input_at && (t->ssl == NULL || wolfSSL_pending(t->ssl) == 0);
+	return t->input_end == t->input_at && t->plain_at == t->plain_end;
 }
 
 /* ---- out ----------------------------------------------------------------------------------- */
@@ -265,9 +273,7 @@ tls_put_output(struct WOLFSSL *ssl, char *octets, int length, void *session)
 	struct tls *t = session;
 
 	(void)ssl;
-	if (t->output == NULL)
-		t->output = slab_take(&t->context->outputs);
-	if (t->output == NULL || (uint32_t)length > TLS_OUTPUT_OCTETS - t->output_end)
+	if (!tls_hold_output(t) || (uint32_t)length > TLS_OUTPUT_OCTETS - t->output_end)
 		return WOLFSSL_CBIO_ERR_GENERAL;
 	memcpy(t->output + t->output_end, octets, (size_t)length);
 	t->output_end += (uint32_t)length;
@@ -281,7 +287,7 @@ tls_sent(struct tls *t, size_t octets)
 	must(octets <= t->output_end - t->output_at);
 	t->output_at += (uint32_t)octets;
 	if (t->output_at == t->output_end)
-		give_output_back(t);
+		tls_release_output(t);
 }
 
 /* ---- the handshake ------------------------------------------------------------------------- */
@@ -360,7 +366,7 @@ static void
 give_empty_input_back(struct tls *t)
 {
 	if (t->input_at == t->input_end)
-		give_input_back(t);
+		tls_release_input(t);
 }
 
 static bool
@@ -396,68 +402,4 @@ tls_handshake(struct tls *t)
 	tls_fail(t, failure_of(error));
 	refuse_hello(t);
 	return -EPROTO;
-}
-
-/* ---- afterwards ---------------------------------------------------------------------------- */
-
-ssize_t
-tls_read(struct tls *t, char *to, size_t size)
-{
-	int length, error;
-
-	tls_secrets_begin(t);
-	length = wolfSSL_read(t->ssl, to, (int)size);
-	tls_secrets_end();
-	give_empty_input_back(t);
-	if (length > 0)
-		return length;
-	error = wolfSSL_get_error(t->ssl, length);
-	if (error == WOLFSSL_ERROR_WANT_READ)
-		return -EAGAIN;
-	if (error == WOLFSSL_ERROR_ZERO_RETURN)
-		return 0;
-	tls_fail(t, failure_of(error));
-	return -EPROTO;
-}
-
-/* A last record that is nearly empty would tear apart what ends a reply. */
-static size_t
-without_torn_tail(size_t length)
-{
-	size_t tail = length % TLS_RECORD_PLAIN_MAX;
-
-	if (length > TLS_RECORD_PLAIN_MAX && tail > 0 && tail < TLS_TAIL_OCTETS)
-		return length - tail - TLS_TAIL_OCTETS;
-	return length;
-}
-
-static int
-write_records(struct tls *t, struct span octets)
-{
-	if (wolfSSL_write(t->ssl, octets.at, (int)octets.length) == (int)octets.length)
-		return 0;
-	tls_fail(t, failure_of(wolfSSL_get_error(t->ssl, 0)));
-	return -EPROTO;
-}
-
-int
-tls_write(struct tls *t, struct span octets)
-{
-	size_t front = without_torn_tail(octets.length);
-	int error;
-
-	must(!tls_has_output(t) && octets.length > 0 && octets.length <= TLS_SCRATCH_OCTETS);
-	error = write_records(t, span_of(octets.at, front));
-	if (error == 0 && front < octets.length)
-		error = write_records(t, span_after(octets, front));
-	return error;
-}
-
-void
-tls_say_goodbye(struct tls *t)
-{
-	if (!t->has_said_goodbye && t->ssl != NULL && !t->is_handshaking &&
-		t->failure == TLS_FAILURE_NONE)
-		(void)wolfSSL_shutdown(t->ssl);
-	t->has_said_goodbye = true;
 }

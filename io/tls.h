@@ -1,10 +1,12 @@
 /*
  * tls.h - TLS over memory: one context for each shard, one session for each connection.
  *
- * wolfSSL never sees a descriptor.  What was received is put in (tls_take), what is to be sent is
- * taken out (tls_output, tls_sent).  wolfSSL is fed whole records only, so that between two records
- * the kernel can take over (tls_kernel.h).  TLS 1.2 and 1.3, no renegotiation, no early data, no
- * session cache: sessions are resumed by stateless tickets (tls_tickets.h).
+ * wolfSSL does the handshake and never sees a descriptor: what was received is put in (tls_take),
+ * what is to be sent is taken out (tls_output, tls_sent).  It is fed whole records only.  Then it
+ * tells the keys and is let go (tls_settle); from there on records are made and read here
+ * (tls_settled.c), and between two of them the kernel can take over (tls_kernel.h).  TLS 1.2 and
+ * 1.3, no renegotiation, no early data, no session cache: sessions are resumed by stateless tickets
+ * (tls_tickets.h).
  *
  * A handshake costs a third of a millisecond and more.  A context lets a few of them go on in one
  * turn of the loop and a bounded number be under way, the rest wait in order: a storm of handshakes
@@ -18,8 +20,11 @@
 #include "io/base/metric.h"
 #include "io/loop.h"
 #include "io/tls_credentials.h"
+#include "io/tls_records.h"
 #include "io/tls_secrets.h"
 #include "io/tls_tickets.h"
+
+#include <sys/uio.h>
 
 /* Does the kernel make the records once the handshake is done? */
 enum tls_ktls {
@@ -79,10 +84,10 @@ struct tls_facts {
 	bool resumed : 1;
 };
 
-/* How changes of keys by clients went (KeyUpdate) whose records the kernel makes. */
+/* How changes of keys by clients went (KeyUpdate). */
 enum tls_rekey {
 	TLS_REKEY_DONE,
-	TLS_REKEY_UNABLE,   /* the kernel or the library cannot: the session was ended */
+	TLS_REKEY_UNABLE,   /* the kernel cannot, or there is no secret: the session was ended */
 	TLS_REKEY_TOO_MANY, /* without a word between them: the session was ended */
 	TLS_REKEYS,
 };
@@ -109,9 +114,9 @@ struct tls_context {
 	struct slab sessions;
 	struct slab inputs;
 	struct slab outputs;
-	struct slab secrets_256; /* of sessions in the kernel, by the length of their hash */
+	struct slab secrets_256; /* of TLS 1.3, by the length of their hash */
 	struct slab secrets_384;
-	char *scratch;         /* plain octets on their way into records: TLS_SCRATCH_OCTETS */
+	struct tls_cipher *cipher;
 	struct list waiting;   /* struct tls: a step of a handshake is due */
 	struct list held_back; /* struct tls: too many handshakes are under way */
 	struct deferred pump;
@@ -122,20 +127,20 @@ struct tls_context {
 	struct tls_counts counts;
 };
 
-#define TLS_SCRATCH_OCTETS (4 * 16384u)
-
 struct tls {
 	struct deferred turn; /* run() is the owner's: a step is due, or plain octets wait */
 	struct tls_context *context;
 	void *owner;
 	const char *alpn;
-	struct WOLFSSL *ssl; /* NULL: no ClientHello yet */
+	struct WOLFSSL *ssl; /* NULL: no ClientHello yet, or it is settled */
 	char *input;         /* NULL: nothing is kept */
 	char *output;
 	uint32_t input_at, input_whole, input_end; /* whole records end at input_whole */
+	uint32_t plain_at, plain_end;              /* in the input: opened, and not read yet */
 	uint32_t output_at, output_end;
+	struct tls_keys keys; /* once it is settled */
 	struct tls_facts facts;
-	unsigned char *secrets; /* kept for the kernel; NULL: none */
+	unsigned char *secrets; /* of TLS 1.3; NULL: none */
 	uint8_t secret_octets;
 	uint8_t failure; /* enum tls_failure */
 	bool is_handshaking;
@@ -174,13 +179,12 @@ struct tls *tls_make(
 	struct tls_context *x, const char *alpn, void *owner, void (*run)(struct deferred *turn));
 void tls_free(struct tls *t);
 
-/* Octets from the socket.  0, -EPROTO: they are no records; -ENOMEM. */
+/* Octets from the socket.  0; -EPROTO: they are no records; -EMSGSIZE: one is too long; -ENOMEM. */
 int tls_take(struct tls *t, struct span octets);
 bool tls_has_record(const struct tls *t);
 /* tls_read() has something to do without more octets. */
 bool tls_has_plain(const struct tls *t);
-/* Nothing received is left undecrypted or unread:
- * the next octet from the socket begins a record. */
+/* Nothing received is left unread: the next octet from the socket begins a record. */
 bool tls_is_between_records(const struct tls *t);
 
 /* A record for the handshake is there: turn.run() will be called when it is our turn. */
@@ -191,12 +195,33 @@ int tls_handshake(struct tls *t);
 /* It has failed for a reason of ours. */
 void tls_fail(struct tls *t, enum tls_failure failure);
 
-/* Plain octets: how many; -EAGAIN: none; 0: the client has said goodbye; -EPROTO. */
-ssize_t tls_read(struct tls *t, char *to, size_t size);
-/* Into records; the output must be empty, and at most TLS_SCRATCH_OCTETS go in.  0 or -EPROTO. */
-int tls_write(struct tls *t, struct span octets);
-/* close_notify (RFC 8446, section 6.1), once. */
-void tls_say_goodbye(struct tls *t);
+/* The handshake is done, and what wolfSSL knows of the client was asked (tls_peer.h): it is let go,
+ * and all below is for the session that goes on.  0; -EPROTO: it does not tell the keys
+ * (t->failure). */
+int tls_settle(struct tls *t);
+
+/* The next of what was taken: data, in pieces of up to `size` octets and perhaps an empty one, or
+ * another record, of which no more than its front is given.  Its octets are put to `to`.  0;
+ * -EAGAIN: no whole record is there; or what tls_record_open() says. */
+int tls_read(struct tls *t, char *to, size_t size, struct tls_opened *out);
+/* The same with octets that have just come from the socket, where none are kept: their first record
+ * is opened where it lies, the rest is taken. */
+int tls_read_first(struct tls *t, struct span octets, struct tls_opened *out);
+
+/* Where plain octets shall lie to become records, each place the payload of one; they are in the
+ * output, which must be empty.  How many places; 0: no memory. */
+#define TLS_RECORDS_AT_ONCE 4u
+unsigned tls_places(struct tls *t, struct iovec places[TLS_RECORDS_AT_ONCE]);
+/* So many octets were put there, each place filled before the next: they are records now. */
+void tls_seal(struct tls *t, size_t octets);
+
+/* New keys (RFC 8446, section 4.6.3) for what is received, or sent, behind this.  For the second the
+ * output must be empty; a KeyUpdate for the client is in it then.  0 or a negative errno. */
+int tls_rekey_input(struct tls *t);
+int tls_rekey_output(struct tls *t);
+
+/* An alert, fatal but for close_notify (tls_words.h), behind what is in the output; once. */
+void tls_say_alert(struct tls *t, unsigned description);
 
 static inline struct span
 tls_output(const struct tls *t)

@@ -128,8 +128,7 @@ set_up(struct tls_context *x, const struct tls_credentials *c, const struct tls_
 	wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
 	wolfSSL_CTX_SetIORecv(ctx, tls_get_input);
 	wolfSSL_CTX_SetIOSend(ctx, tls_put_output);
-	if (x->kernel_can_rekey)
-		tls_secrets_listen(ctx);
+	tls_secrets_listen(ctx);
 	return wolfSSL_CTX_SetMinVersion(ctx, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set_cipher_list(ctx, ciphers(x)) == WOLFSSL_SUCCESS &&
 		wolfSSL_CTX_set1_curves_list(ctx, TLS_GROUP_NAMES) == WOLFSSL_SUCCESS &&
@@ -296,17 +295,17 @@ tls_context_open(struct tls_context *x, struct loop *loop, const struct tls_opti
 	*x = (struct tls_context){
 		.loop = loop,
 		.options = options,
-		.scratch = malloc(TLS_SCRATCH_OCTETS),
+		.cipher = tls_cipher_make(),
 		.kernel_can = options->ktls != TLS_KTLS_OFF && tls_kernel_check() == 0,
 	};
-	if (x->scratch == NULL)
+	if (x->cipher == NULL)
 		return -ENOMEM;
 	must(loop->tls == NULL);
 	x->kernel_can_rekey = x->kernel_can && tls_kernel_check_rekey() == 0;
 	wolfSSL_Init();
 	error = tls_context_reload(x, credentials);
 	if (error != 0) {
-		free(x->scratch);
+		tls_cipher_free(x->cipher);
 		return error;
 	}
 	slab_init(&x->sessions, sizeof(struct tls), options->sessions_max);
@@ -334,7 +333,7 @@ tls_context_close(struct tls_context *x)
 	slab_destroy(&x->secrets_256);
 	slab_destroy(&x->secrets_384);
 	x->loop->tls = NULL;
-	free(x->scratch);
+	tls_cipher_free(x->cipher);
 	explicit_bzero(x->keys, sizeof(x->keys));
 #ifdef FP_ECC /* the tables that Debian's build makes for each thread that signs */
 	wc_ecc_fp_free();

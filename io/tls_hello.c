@@ -33,7 +33,7 @@ tls_record_length(struct span octets, size_t *length_out)
 		return -EAGAIN;
 	payload = (size_t)at[3] << 8 | at[4];
 	if (payload > TLS_RECORD_PAYLOAD_MAX)
-		return -EPROTO;
+		return -EMSGSIZE;
 	if (octets.length < TLS_RECORD_HEADER_OCTETS + payload)
 		return -EAGAIN;
 	*length_out = TLS_RECORD_HEADER_OCTETS + payload;

@@ -31,7 +31,7 @@ struct tls_hello {
 };
 
 /* The whole record at the front of `octets` (header and payload), its length in *length_out.
- * 0: it is there; -EAGAIN: more is needed; -EPROTO: this is not TLS. */
+ * 0: it is there; -EAGAIN: more is needed; -EMSGSIZE: it is too long; -EPROTO: this is not TLS. */
 int tls_record_length(struct span octets, size_t *length_out);
 
 /* What the ClientHello in the record at the front of `record` asks for.  One that is spread over

@@ -4,23 +4,20 @@
  * What goes where (measured, and linux/tls.h): AES-GCM has a salt, the first 4 octets of the write
  * IV. In TLS 1.3 the rest of it is the nonce's; in TLS 1.2 the nonce is explicit and the kernel
  * counts it on from what it is given: the sequence number.  ChaCha20-Poly1305 has all 12 octets as
- * nonce and no salt.  wolfSSL's GetSequenceNumber calls return no error code but whether the number
- * is 0.
+ * nonce and no salt.
  */
 #include "io/tls_kernel.h"
 
 #include "io/base/must.h"
 #include "io/tls_secrets.h"
 
-#include <wolfssl/options.h>
-
 #include <errno.h>
 #include <linux/tls.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <wolfssl/ssl.h>
 
 #ifndef TCP_ULP
 #define TCP_ULP 31
@@ -29,27 +26,7 @@
 #define SOL_TLS 282
 #endif
 
-#define RECORD_ALERT       21
-#define RECORD_HANDSHAKE   22
-#define MESSAGE_KEY_UPDATE 24
-#define ALERT_WARNING      1
-#define ALERT_FATAL        2
-#define KEY_UPDATE_OCTETS  5
-#define SALT_OCTETS        4u
-#define COUNTER_OCTETS     8u
-
-enum {
-	UPDATE_NOT_REQUESTED, /* RFC 8446, section 4.6.3 */
-	UPDATE_REQUESTED,
-};
-
-/* One direction, as wolfSSL has it. */
-struct direction {
-	const unsigned char *key;
-	const unsigned char *iv;
-	unsigned char sequence[COUNTER_OCTETS];
-	uint16_t version;
-};
+#define COUNTER_OCTETS 8u
 
 union crypto_info {
 	struct tls_crypto_info info;
@@ -80,72 +57,75 @@ put_sequence(uint64_t sequence, unsigned char to[COUNTER_OCTETS])
 }
 
 /* The nonce of AES-GCM behind its salt. */
-static const unsigned char *
-nonce_of(const struct direction *d)
+static void
+put_nonce(unsigned version, const struct tls_traffic_keys *k, unsigned char to[COUNTER_OCTETS])
 {
-	return d->version == TLS_1_3_VERSION ? d->iv + SALT_OCTETS : d->sequence;
+	if (version == 13)
+		memcpy(to, k->iv + TLS_SALT_OCTETS, COUNTER_OCTETS);
+	else
+		put_sequence(k->sequence, to);
 }
 
 static socklen_t
-fill_aes128(const struct direction *d, struct tls12_crypto_info_aes_gcm_128 *to)
+fill_aes128(unsigned version, const struct tls_traffic_keys *k,
+	struct tls12_crypto_info_aes_gcm_128 *to)
 {
 	to->info.cipher_type = TLS_CIPHER_AES_GCM_128;
-	memcpy(to->key, d->key, sizeof(to->key));
-	memcpy(to->salt, d->iv, sizeof(to->salt));
-	memcpy(to->iv, nonce_of(d), sizeof(to->iv));
-	memcpy(to->rec_seq, d->sequence, sizeof(to->rec_seq));
+	memcpy(to->key, k->key, sizeof(to->key));
+	memcpy(to->salt, k->iv, sizeof(to->salt));
+	put_nonce(version, k, to->iv);
+	put_sequence(k->sequence, to->rec_seq);
 	return sizeof(*to);
 }
 
 static socklen_t
-fill_aes256(const struct direction *d, struct tls12_crypto_info_aes_gcm_256 *to)
+fill_aes256(unsigned version, const struct tls_traffic_keys *k,
+	struct tls12_crypto_info_aes_gcm_256 *to)
 {
 	to->info.cipher_type = TLS_CIPHER_AES_GCM_256;
-	memcpy(to->key, d->key, sizeof(to->key));
-	memcpy(to->salt, d->iv, sizeof(to->salt));
-	memcpy(to->iv, nonce_of(d), sizeof(to->iv));
-	memcpy(to->rec_seq, d->sequence, sizeof(to->rec_seq));
+	memcpy(to->key, k->key, sizeof(to->key));
+	memcpy(to->salt, k->iv, sizeof(to->salt));
+	put_nonce(version, k, to->iv);
+	put_sequence(k->sequence, to->rec_seq);
 	return sizeof(*to);
 }
 
 static socklen_t
-fill_chacha(const struct direction *d, struct tls12_crypto_info_chacha20_poly1305 *to)
+fill_chacha(const struct tls_traffic_keys *k, struct tls12_crypto_info_chacha20_poly1305 *to)
 {
 	to->info.cipher_type = TLS_CIPHER_CHACHA20_POLY1305;
-	memcpy(to->key, d->key, sizeof(to->key));
-	memcpy(to->iv, d->iv, sizeof(to->iv));
-	memcpy(to->rec_seq, d->sequence, sizeof(to->rec_seq));
+	memcpy(to->key, k->key, sizeof(to->key));
+	memcpy(to->iv, k->iv, sizeof(to->iv));
+	put_sequence(k->sequence, to->rec_seq);
 	return sizeof(*to);
 }
 
 /* How many octets setsockopt() takes; 0: a cipher that is not for the kernel. */
 static socklen_t
-fill(uint16_t suite, const struct direction *d, union crypto_info *to)
+fill(enum tls_aead aead, unsigned version, const struct tls_traffic_keys *k, union crypto_info *to)
 {
-	*to = (union crypto_info){ .info.version = d->version };
-	switch (suite) {
-	case 0x1301:
-	case 0xc02b:
-	case 0xc02f:
-		return fill_aes128(d, &to->aes128);
-	case 0x1302:
-	case 0xc02c:
-	case 0xc030:
-		return fill_aes256(d, &to->aes256);
-	case 0x1303:
-	case 0xcca8:
-	case 0xcca9:
-		return fill_chacha(d, &to->chacha);
-	default:
-		return 0;
+	*to = (union crypto_info){
+		.info.version = version == 13 ? TLS_1_3_VERSION : TLS_1_2_VERSION,
+	};
+	switch (aead) {
+	case TLS_AEAD_NONE:
+		break;
+	case TLS_AEAD_AES_128_GCM:
+		return fill_aes128(version, k, &to->aes128);
+	case TLS_AEAD_AES_256_GCM:
+		return fill_aes256(version, k, &to->aes256);
+	case TLS_AEAD_CHACHA20_POLY1305:
+		return fill_chacha(k, &to->chacha);
 	}
+	return 0;
 }
 
 static int
-set_direction(int fd, int which, uint16_t suite, const struct direction *d)
+set_direction(
+	int fd, int which, enum tls_aead aead, unsigned version, const struct tls_traffic_keys *k)
 {
 	union crypto_info info;
-	socklen_t octets = fill(suite, d, &info);
+	socklen_t octets = fill(aead, version, k, &info);
 	int error = 0;
 
 	if (octets == 0)
@@ -186,18 +166,14 @@ send_record(int fd, unsigned char type, const unsigned char *octets, size_t leng
 
 /* ---- new keys (RFC 8446, section 4.6.3) ---------------------------------------------------- */
 
-/* Under new keys sequence numbers begin at 0 again. */
 static int
 set_new_keys(int fd, int which, uint16_t suite, unsigned char *secret)
 {
 	struct tls_traffic_keys keys;
-	struct direction d = { keys.key, keys.iv, { 0 }, TLS_1_3_VERSION };
-	int error = tls_secret_move_on(suite, secret);
+	int error = tls_secret_next_keys(suite, secret, &keys);
 
 	if (error == 0)
-		error = tls_secret_derive_keys(suite, secret, &keys);
-	if (error == 0)
-		error = set_direction(fd, which, suite, &d);
+		error = set_direction(fd, which, tls_aead_of(suite), 13, &keys);
 	explicit_bzero(&keys, sizeof(keys));
 	return error;
 }
@@ -211,10 +187,11 @@ tls_kernel_rekey_input(int fd, uint16_t suite, unsigned char *secrets)
 int
 tls_kernel_rekey_output(int fd, uint16_t suite, unsigned char *secrets)
 {
-	static const unsigned char message[] = { MESSAGE_KEY_UPDATE, 0, 0, 1,
-		UPDATE_NOT_REQUESTED };
-	int error = send_record(fd, RECORD_HANDSHAKE, message, sizeof(message));
+	unsigned char message[TLS_KEY_UPDATE_OCTETS];
+	int error;
 
+	tls_put_key_update(message);
+	error = send_record(fd, TLS_RECORD_HANDSHAKE, message, sizeof(message));
 	if (error != 0)
 		return error;
 	error = set_new_keys(fd, TLS_TX, suite, tls_secrets_of(secrets, suite, TLS_SIDE_SERVER));
@@ -249,8 +226,7 @@ connect_pair(int *other_out)
 int
 tls_kernel_check_rekey(void)
 {
-	static const unsigned char none[TLS_KEY_OCTETS_MAX];
-	const struct direction d = { none, none, { 0 }, TLS_1_3_VERSION };
+	const struct tls_traffic_keys none = { 0 };
 	int other;
 	int fd = connect_pair(&other);
 	int error;
@@ -259,7 +235,7 @@ tls_kernel_check_rekey(void)
 		return -ENOTCONN;
 	error = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 ? 0 : -errno;
 	for (int times = 0; times < 2 && error == 0; times++)
-		error = set_direction(fd, TLS_TX, 0x1301, &d);
+		error = set_direction(fd, TLS_TX, TLS_AEAD_AES_128_GCM, 13, &none);
 	close(fd);
 	close(other);
 	return error;
@@ -268,61 +244,23 @@ tls_kernel_check_rekey(void)
 /* ---- the hand-over ------------------------------------------------------------------------- */
 
 int
-tls_kernel_take_over(struct tls *t, int fd)
+tls_kernel_take_over(const struct tls_keys *k, int fd)
 {
-	uint16_t version = t->facts.version == 13 ? TLS_1_3_VERSION : TLS_1_2_VERSION;
-	struct direction out = { wolfSSL_GetServerWriteKey(t->ssl),
-		wolfSSL_GetServerWriteIV(t->ssl), { 0 }, version };
-	struct direction in = { wolfSSL_GetClientWriteKey(t->ssl), wolfSSL_GetClientWriteIV(t->ssl),
-		{ 0 }, version };
-	word64 sequence_out = 0, sequence_in = 0;
+	enum tls_aead aead = (enum tls_aead)k->aead;
 	int error;
 
-	must(!tls_has_output(t) && tls_is_between_records(t));
-	if (out.key == NULL || out.iv == NULL || in.key == NULL || in.iv == NULL)
-		return -EOPNOTSUPP;
-	(void)wolfSSL_GetSequenceNumber(t->ssl, &sequence_out);
-	(void)wolfSSL_GetPeerSequenceNumber(t->ssl, &sequence_in);
-	put_sequence(sequence_out, out.sequence);
-	put_sequence(sequence_in, in.sequence);
 	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) != 0 && errno != EEXIST)
 		return -errno;
-	error = set_direction(fd, TLS_TX, t->facts.suite, &out);
+	error = set_direction(fd, TLS_TX, aead, k->version, &k->out);
 	if (error != 0)
 		return error == -EPROTO ? -EOPNOTSUPP : error;
-	return set_direction(fd, TLS_RX, t->facts.suite, &in) == 0 ? 0 : -EPROTO;
+	return set_direction(fd, TLS_RX, aead, k->version, &k->in) == 0 ? 0 : -EPROTO;
 }
 
 /* ---- records that are not data, in --------------------------------------------------------- */
 
-/* KeyUpdate is a message of one octet, and ends its record (RFC 8446, sections 4.6.3 and 5.1). */
-static enum tls_kernel_word
-meaning_of_key_update(const unsigned char *record, ssize_t length)
-{
-	if (length != KEY_UPDATE_OCTETS || record[1] != 0 || record[2] != 0 || record[3] != 1)
-		return TLS_KERNEL_NONSENSE;
-	switch (record[4]) {
-	case UPDATE_NOT_REQUESTED:
-		return TLS_KERNEL_KEYS;
-	case UPDATE_REQUESTED:
-		return TLS_KERNEL_KEYS_OF_BOTH;
-	default:
-		return TLS_KERNEL_NONSENSE;
-	}
-}
-
-static enum tls_kernel_word
-meaning_of(unsigned char type, const unsigned char *record, ssize_t length)
-{
-	if (type == RECORD_ALERT && length >= 2)
-		return record[1] == TLS_ALERT_CLOSE_NOTIFY ? TLS_KERNEL_GOODBYE : TLS_KERNEL_ALERT;
-	if (type == RECORD_HANDSHAKE && length > 0 && record[0] == MESSAGE_KEY_UPDATE)
-		return meaning_of_key_update(record, length);
-	return TLS_KERNEL_NONSENSE;
-}
-
-enum tls_kernel_word
-tls_kernel_hear(int fd)
+int
+tls_kernel_hear(int fd, unsigned version, enum tls_word *word_out)
 {
 	unsigned char record[256];
 	union {
@@ -339,20 +277,20 @@ tls_kernel_hear(int fd)
 	ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT);
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return TLS_KERNEL_NOTHING;
-	if (length < 0 || header == NULL || header->cmsg_level != SOL_TLS ||
+	if (length < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	if (header == NULL || header->cmsg_level != SOL_TLS ||
 		header->cmsg_type != TLS_GET_RECORD_TYPE)
-		return TLS_KERNEL_NONSENSE;
-	return meaning_of(*CMSG_DATA(header), record, length);
+		return -EPROTO;
+	*word_out = tls_word_of(version, *CMSG_DATA(header), span_of(record, (size_t)length));
+	return 0;
 }
 
 int
 tls_kernel_alert(int fd, unsigned description)
 {
-	bool is_goodbye = description == TLS_ALERT_CLOSE_NOTIFY;
-	const unsigned char alert[2] = { is_goodbye ? ALERT_WARNING : ALERT_FATAL,
-		(unsigned char)description };
+	unsigned char alert[TLS_ALERT_OCTETS];
 
-	return send_record(fd, RECORD_ALERT, alert, sizeof(alert));
+	tls_put_alert(description, alert);
+	return send_record(fd, TLS_RECORD_ALERT, alert, sizeof(alert));
 }

@@ -73,12 +73,22 @@ int
 tls_secret_derive_keys(
 	uint16_t suite, const unsigned char *secret, struct tls_traffic_keys *keys_out)
 {
-	size_t key_octets = suite == 0x1301 ? 16 : TLS_KEY_OCTETS_MAX;
+	size_t key_octets = tls_aead_key_octets(tls_aead_of(suite));
 	int error = expand(suite, secret, SPAN("key"), keys_out->key, key_octets);
 
 	if (error == 0)
 		error = expand(suite, secret, SPAN("iv"), keys_out->iv, TLS_IV_OCTETS);
+	if (error == 0)
+		keys_out->sequence = 0;
 	return error;
+}
+
+int
+tls_secret_next_keys(uint16_t suite, unsigned char *secret, struct tls_traffic_keys *keys_out)
+{
+	int error = tls_secret_move_on(suite, secret);
+
+	return error != 0 ? error : tls_secret_derive_keys(suite, secret, keys_out);
 }
 
 /* ---- keeping ------------------------------------------------------------------------------- */

@@ -1,10 +1,10 @@
 /*
  * tls_secrets.h - the application traffic secrets of a TLS 1.3 session, from which new keys come.
  *
- * RFC 8446, section 7.2: either side may change its keys at any time (KeyUpdate).  When the kernel
- * has taken a session over and wolfSSL is gone, the two current secrets are all that is needed to
- * follow: 64 octets with SHA-256, 96 with SHA-384.  They are kept only where the kernel can take
- * new keys (Linux 6.14), and wiped with the session.
+ * RFC 8446, section 7.2: either side may change its keys at any time (KeyUpdate).  When wolfSSL is
+ * gone the two current secrets are all that is needed to follow: 64 octets with SHA-256, 96 with
+ * SHA-384.  They are wiped with the session, or when a kernel takes it over that takes no new keys
+ * (before Linux 6.14).
  *
  * wolfSSL has no call that hands them out in Debian's build, but lets its HKDF be done elsewhere
  * (wolfSSL_CTX_SetHKDFExpandLabelCb): that is where they pass by.
@@ -12,8 +12,7 @@
 #ifndef IO_TLS_SECRETS_H
 #define IO_TLS_SECRETS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "io/tls_keys.h"
 
 struct WOLFSSL_CTX;
 struct tls;
@@ -26,23 +25,17 @@ enum tls_side {
 
 #define TLS_HASH_OCTETS_MIN 32u /* SHA-256 */
 #define TLS_HASH_OCTETS_MAX 48u /* SHA-384 */
-#define TLS_KEY_OCTETS_MAX  32u
-#define TLS_IV_OCTETS       12u
-
-/* Keys of one direction, RFC 8446, section 7.3. */
-struct tls_traffic_keys {
-	unsigned char key[TLS_KEY_OCTETS_MAX];
-	unsigned char iv[TLS_IV_OCTETS];
-};
 
 /* Octets of a secret of this suite (IANA's number, TLS 1.3); 0: not one of ours. */
 size_t tls_secret_octets(uint16_t suite);
 
 /* The next secret in the place of this one.  0 or -EINVAL. */
 int tls_secret_move_on(uint16_t suite, unsigned char *secret);
-/* 0 or -EINVAL. */
+/* Its keys, from their first record on.  0 or -EINVAL. */
 int tls_secret_derive_keys(
 	uint16_t suite, const unsigned char *secret, struct tls_traffic_keys *keys_out);
+/* Both: the next secret, and its keys. */
+int tls_secret_next_keys(uint16_t suite, unsigned char *secret, struct tls_traffic_keys *keys_out);
 
 /* A session's secrets are the client's and, behind it, the server's.  The one of `side`. */
 static inline unsigned char *

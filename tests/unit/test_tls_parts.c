@@ -218,7 +218,7 @@ only_records_are_records(void **state)
 	assert_int_equal(tls_record_length(SPAN("U"), &length), -EPROTO);
 	assert_int_equal(tls_record_length(SPAN("\r\n"), &length), -EPROTO);
 	assert_int_equal(tls_record_length(SPAN("\x16\x02"), &length), -EPROTO);
-	assert_int_equal(tls_record_length(SPAN("\x16\x03\x03\xff\xff"), &length), -EPROTO);
+	assert_int_equal(tls_record_length(SPAN("\x16\x03\x03\xff\xff"), &length), -EMSGSIZE);
 	assert_int_equal(tls_record_length(SPAN("\x18\x03\x03"), &length), -EPROTO);
 }
 
