@@ -87,8 +87,8 @@ outq_init(struct outq *q, struct loop *loop, int fd, void (*moved)(struct outq *
 }
 
 /* Hold back partial packets while replies are put together from several files. */
-static void
-set_cork(struct outq *q, bool corked)
+void
+outq_set_cork(struct outq *q, bool corked)
 {
 	if (q->corked == corked)
 		return;
@@ -210,7 +210,7 @@ send_file(struct outq *q, struct segment *g, uint64_t *sent_out)
 	if (q->in_kernel)
 		length = outq_kernel_part(q, g, length);
 	if (g->next != NULL)
-		set_cork(q, true);
+		outq_set_cork(q, true);
 	n = socket_send_file(q->fd, g->fd, g->offset, length);
 	if (n == -EAGAIN) {
 		outq_wait_until_writable(q);
@@ -255,7 +255,7 @@ outq_flush(struct outq *q)
 		} else if (g == NULL && q->goodbye_due) {
 			error = outq_say_goodbye(q);
 		} else if (g == NULL) {
-			set_cork(q, false);
+			outq_set_cork(q, false);
 			return 0;
 		} else if (sent >= TURN_OCTETS) {
 			give_turn(q);

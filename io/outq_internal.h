@@ -7,6 +7,8 @@
 #include "io/outq.h"
 
 void outq_wait_until_writable(struct outq *q);
+/* Hold back partial packets, or let them go, which outq_flush() does when all is sent. */
+void outq_set_cork(struct outq *q, bool corked);
 /* Have the kernel read the front of a file span into its page cache, off the shard. */
 void outq_read_ahead(struct outq *q, const struct segment *g);
 /* Octets from `offset` on that were resident a moment ago. */

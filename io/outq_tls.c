@@ -184,8 +184,12 @@ renew_keys(struct outq *q)
 	return 0;
 }
 
-/* What else waits is sent with it: by the ring, as every short reply is; a long one right away, for
- * the next records can be made as soon as the socket has taken these. */
+/*
+ * A short reply is sent by the ring, as in clear; a long one right away, for the next records can be
+ * made as soon as the socket has taken these.  Between its parts the socket is corked: what is left
+ * over behind a full packet would go out alone with the next acknowledgement (MSG_MORE does not
+ * outlast the call).
+ */
 static int
 send_output(struct outq *q, uint64_t *sent_out)
 {
@@ -193,11 +197,13 @@ send_output(struct outq *q, uint64_t *sent_out)
 	bool more = q->segments.length > 0;
 	ssize_t n;
 
-	if (!more && output.length < TLS_RECORD_PLAIN_MAX) {
+	if (!more && !q->corked && output.length < TLS_RECORD_PLAIN_MAX) {
 		q->doing = OUTQ_SENDING;
 		ring_send(&q->loop->ring, &q->op, q->fd, output);
 		return 0;
 	}
+	if (more)
+		outq_set_cork(q, true);
 	n = socket_send(q->fd, output, more);
 	if (n < 0 && n != -EAGAIN)
 		return (int)n;
