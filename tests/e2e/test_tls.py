@@ -468,6 +468,35 @@ class Handshake(TlsCase):
         self.assertEqual(self.pop(site).login().stat()[0], len(MESSAGES))
 
 
+class Broken(TlsCase):
+    """Records that nobody with the keys has sent, in the middle of a session."""
+
+    def test_the_client_hears_what_was_wrong(self):
+        site = self.tls_site(messages=MESSAGES, ktls="off")
+        faults = ((b"\x17\x03\x03\x00\x40" + os.urandom(64), "(?i)bad record mac"),
+                  (b"\x17\x03\x03\x60\x00" + os.urandom(64), "(?i)record overflow"),
+                  (b"STAT\r\n", "(?i)unexpected.message"))
+        for version, suite in SUITES:
+            for octets, why in faults:
+                pop = self.pop(site, context=tls.context(version, suite)).login()
+                os.write(pop.socket.fileno(), octets)
+                with self.assertRaisesRegex(ssl.SSLError, why):
+                    pop.line()
+        ends = site.wait_for_events("session_end", len(SUITES) * len(faults))
+        self.assertEqual({e["why"] for e in ends}, {"connection_failed"})
+        self.assertEqual(self.pop(site).login().stat()[0], len(MESSAGES))
+
+    def test_renegotiation_is_refused(self):
+        site = self.tls_site(messages=MESSAGES, ktls="off")
+        with tls.OpenSslPop(site, "-brief", "-tls1_2") as pop:
+            while not (line := pop.line()).startswith(b"+OK"):
+                self.assertTrue(line)
+            pop.send("R\n")  # s_client begins another handshake
+            self.assertEqual(pop.rest(), b"")
+        event, = site.wait_for_events("session_end")
+        self.assertEqual(event["why"], "connection_failed")
+
+
 class Reload(TlsCase):
     def test_new_files_for_new_sessions_and_wrong_ones_change_nothing(self):
         names = [os.path.join(tls.directory(), "live." + e) for e in ("pem", "key")]
@@ -571,21 +600,25 @@ class Clients(TlsCase):
             site.stop()
 
     def test_openssl_changes_its_keys(self):
-        """In user space wolfSSL follows a KeyUpdate; s_client takes K for both sides' keys, k for its own."""
-        site = self.tls_site(messages=MESSAGES, ktls="off")
-        wanted = harness.on_the_wire(MESSAGES[0])
-        with tls.OpenSslPop(site, "-brief", "-tls1_3") as pop:
-            while not (line := pop.line()).startswith(b"+OK"):
-                self.assertTrue(line)
-            pop.ok("user alice")
-            pop.ok("pass " + harness.SECRET)
-            for letter in "KkK":
-                pop.send(letter + "\n")
-                time.sleep(0.2)  # s_client looks at the first octet of what it reads at once
-                pop.send("retr 1\r\n")
-                self.assert_octets(pop.exactly(len(wanted)), wanted)
-        event, = site.wait_for_events("session_end")
-        self.assertEqual((event["why"], event["retrieved"]), ("closed_by_peer", "3"))
+        """Without the kernel a KeyUpdate is followed here; s_client takes K for both sides' keys, k for its own."""
+        messages = [MESSAGES[0], b"Subject: long\n\n" + b"0123456789\n" * 30000]
+        site = self.tls_site(messages=messages, ktls="off")
+        for count, cipher in enumerate(("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                        "TLS_CHACHA20_POLY1305_SHA256"), 1):
+            with tls.OpenSslPop(site, "-brief", "-tls1_3", "-ciphersuites", cipher) as pop:
+                while not (line := pop.line()).startswith(b"+OK"):
+                    self.assertTrue(line)
+                pop.ok("user alice")
+                pop.ok("pass " + harness.SECRET)
+                for letter in "KkK":
+                    pop.send(letter + "\n")
+                    time.sleep(0.2)  # s_client looks at the first octet of what it reads at once
+                    for n, raw in enumerate(messages, 1):
+                        wanted = harness.on_the_wire(raw)
+                        pop.send("retr %d\r\n" % n)
+                        self.assert_octets(pop.exactly(len(wanted)), wanted)
+            event = site.wait_for_events("session_end", count)[-1]
+            self.assertEqual((event["why"], event["retrieved"], event["ktls"]), ("closed_by_peer", "6", "no"))
 
     def run_client(self, site, program, config, *arguments):
         """Runs it with a configuration file of its own, in a home of its own; all it wrote to `got`."""
