@@ -31,14 +31,13 @@ digest(const uint8_t salt[16], const char digits[DIGITS], uint8_t digest_out[32]
 	return error == 0 ? 0 : -EIO;
 }
 
-/* The digits of a secret as it was typed; false: these are not DIGITS of them. */
+/* The digits of a secret as it was typed; false: these are not DIGITS of them.  digits_out may be
+ * NULL. */
 static bool
-read_digits(struct span text, char digits_out[DIGITS])
+read_digits(struct span text, char *digits_out)
 {
 	unsigned count = 0;
 
-	if (text.length < DIGITS)
-		return false;
 	for (size_t i = 0; i < text.length; i++) {
 		char c = text.at[i];
 
@@ -48,7 +47,9 @@ read_digits(struct span text, char digits_out[DIGITS])
 			c = (char)(c | 0x20);
 		if (count == DIGITS || c == '\0' || strchr(alphabet, c) == NULL)
 			return false;
-		digits_out[count++] = c;
+		if (digits_out != NULL)
+			digits_out[count] = c;
+		count++;
 	}
 	return count == DIGITS;
 }
@@ -81,11 +82,7 @@ app_password_make(char text_out[APP_PASSWORD_TEXT_OCTETS + 1], struct app_passwo
 bool
 app_password_may_be(struct span secret)
 {
-	char digits[DIGITS];
-	bool may = read_digits(secret, digits);
-
-	explicit_bzero(digits, sizeof(digits));
-	return may;
+	return secret.length >= DIGITS && read_digits(secret, NULL);
 }
 
 bool

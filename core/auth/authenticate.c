@@ -156,19 +156,18 @@ has_expired(const struct app_password *p)
 	return p->expires_at != 0 && p->expires_at <= clock_calendar_us() / 1000000;
 }
 
-/* Is it one?  True: *answered_out tells whether the answer stands.  An unknown name goes the same
- * way, and a name without any pays for one.  What fits and does not count (it has expired, the
- * account is disabled) goes on as an unknown name: no source hears it, and its time tells nothing. */
+/* A secret that could be one.  True: it is, *answered_out tells whether the answer stands.  An
+ * unknown name goes the same way, and a name without any pays for one.  What fits and does not count
+ * (it has expired, the account is disabled) goes on as an unknown name: no source hears it, and its
+ * time tells nothing. */
 static bool
-is_app_password(
+try_app_passwords(
 	struct authenticator *a, uint64_t now_ms, struct login_request *r, bool *answered_out)
 {
 	static const struct app_password none;
 	struct app_search search = { .request = r };
 	int found;
 
-	if (a->accounts == NULL || !app_password_may_be(secret_of(r)))
-		return false;
 	found = accounts_each_app_password(
 		a->accounts, span_of_string(r->search.address), try_app_password, &search);
 	if (search.count == 0)
@@ -209,7 +208,8 @@ begin_password(struct authenticator *a, uint64_t now_ms, struct login_request *r
 
 	if (r->is_too_long)
 		pretend(r, "wrong_password");
-	if (is_app_password(a, now_ms, r, &is_answered))
+	if (a->accounts != NULL && app_password_may_be(secret_of(r)) &&
+		try_app_passwords(a, now_ms, r, &is_answered))
 		return is_answered;
 	if (r->is_known && r->account.password_hash[0] == '\0' && prover(r) == NULL)
 		pretend(r, "no_password");
