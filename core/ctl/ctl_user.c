@@ -121,6 +121,17 @@ find_account(struct accounts *a, const char *address, struct account *account_ou
 	return error;
 }
 
+/* The same where only the spool's own can be meant. */
+static int
+tell_own(const struct user_request *r, int error, const char *address)
+{
+	if (error == -ENOENT && r->ctl->settings->sources.count > 0)
+		return ctl_error(EX_NOUSER,
+			"the spool has no account %s; one of another source is changed there",
+			address);
+	return user_tell(error, address);
+}
+
 static int
 user_add(struct user_request *r)
 {
@@ -154,7 +165,7 @@ change_account(struct user_request *r,
 		code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code != EX_OK)
 		return code;
-	code = user_tell(find_account(a, address, &account), address);
+	code = tell_own(r, find_account(a, address, &account), address);
 	if (code == EX_OK && change != NULL)
 		code = change(r, &account);
 	if (code == EX_OK) {
@@ -198,7 +209,7 @@ user_del(struct user_request *r)
 		if (mail_error != 0 && mail_error != -ENOENT)
 			return ctl_errno(mail_error, "mail of %s", address);
 	}
-	return user_tell(error, address);
+	return tell_own(r, error, address);
 }
 
 /* `user forget ADDRESS`, or --unused AGE: of all that are not the spool's own. */

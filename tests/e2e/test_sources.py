@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import tempfile
@@ -354,6 +355,29 @@ class PostgreSQL(FromDatabase):
         self.assertEqual((done.returncode, done.stderr), (
             65, b'ringpost: what source "there" says of odd@example.org makes no sense: '
                 b"its networks cannot be read\n"))
+
+    def test_what_is_the_databases_is_changed_there(self):
+        site = self.site_of("lmdb", start=False)
+        for form in (["passwd"], ["set", "--disabled"], ["del"]):
+            done = site.ringpost("user", *form, "alice", check=False, input=b"x\n")
+            self.assertEqual((done.returncode, done.stderr), (
+                67, b"ringpost: the spool has no account alice@example.org; one of another source is changed there\n"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_root_asks_as_the_owner_of_the_spool(self):
+        """Who has no user in the connection is who the process is; and there is no role root."""
+        self.server.run("CREATE ROLE nobody LOGIN; GRANT SELECT ON users TO nobody;")
+        self.section = lambda: dict(PostgreSQL.section(self), connection='"%s"'
+                                    % self.server.connection.replace(" user=mail", ""))
+        site = self.site_of("lmdb", start=False)
+        done = site.ringpost("user", "show", "alice", check=False)
+        self.assertEqual(done.returncode, 75)
+        self.assertIn(b'"root"', done.stderr)
+        nobody = pwd.getpwnam("nobody")
+        for directory, _, files in os.walk(site.spool):
+            for path in (directory, *(os.path.join(directory, name) for name in files)):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        self.assertEqual(self.shown(site, "alice")["source"], "there")
 
     def test_an_account_without_a_password_may_have_an_app_password(self):
         self.server.run("INSERT INTO users (address, local, domain) VALUES "
