@@ -6,36 +6,24 @@
  * Each thread takes the files in turn, appends `size` octets at the end of one and syncs it.  A
  * file has one thread at a time, as a maildrop has one writer; nothing else of a mail server is
  * done.  Prints {"appends_per_s": ..., "cpu_us_per_append": ...}; CPU is that of this process.
- * Ownership: main owns the files, which are removed at the end.
+ * The files are removed at the end.
  */
-#include "io/base/must.h"
+#include "bench/floor/files.h"
 
-#include <fcntl.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
 	THREADS_MAX = 1024,
-	FILES_MAX = 65536,
 	SIZE_MAX_OCTETS = 64 << 20,
 };
 
 struct options {
 	unsigned threads, files, size, seconds;
 	const char *directory;
-};
-
-struct file {
-	int fd;
-	char path[4096];
-	pthread_mutex_t lock;
 };
 
 struct hand {
@@ -45,7 +33,7 @@ struct hand {
 };
 
 static struct options options = { .threads = 32, .files = 256, .size = 20 * 1024, .seconds = 2 };
-static struct file *files;
+static struct files files;
 static char *octets;
 static uint64_t deadline_ns;
 
@@ -75,48 +63,11 @@ append_and_sync(void *argument)
 	unsigned at = h->number % options.files;
 
 	while (wall_ns() < deadline_ns) {
-		struct file *f = &files[at];
-
-		pthread_mutex_lock(&f->lock);
-		must(write(f->fd, octets, options.size) == (ssize_t)options.size);
-		must(fdatasync(f->fd) == 0);
-		pthread_mutex_unlock(&f->lock);
+		files_append(&files, at, octets, options.size);
 		h->appends++;
 		at = (at + options.threads) % options.files;
 	}
 	return NULL;
-}
-
-static void
-open_files(void)
-{
-	files = calloc(options.files, sizeof(*files));
-	octets = malloc(options.size);
-	must(files != NULL && octets != NULL);
-	memset(octets, 'x', options.size);
-	for (unsigned i = 0; i < options.files; i++) {
-		struct file *f = &files[i];
-
-		snprintf(f->path, sizeof(f->path), "%s/append-%u", options.directory, i);
-		f->fd = open(f->path, O_CREAT | O_EXCL | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
-		if (f->fd < 0) {
-			perror(f->path);
-			exit(1);
-		}
-		pthread_mutex_init(&f->lock, NULL);
-	}
-	sync();
-}
-
-static void
-remove_files(void)
-{
-	for (unsigned i = 0; i < options.files; i++) {
-		unlink(files[i].path);
-		close(files[i].fd);
-	}
-	free(files);
-	free(octets);
 }
 
 static void
@@ -186,8 +137,12 @@ main(int argc, char **argv)
 		return 64;
 	}
 	options.directory = argv[optind];
-	open_files();
+	octets = malloc(options.size);
+	must(octets != NULL);
+	memset(octets, 'x', options.size);
+	files_open(&files, options.directory, options.files);
 	measure();
-	remove_files();
+	files_remove(&files);
+	free(octets);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * logdisk.c - a file system of two files whose one purpose is to remember.
  *
- *   logdisk BASE LOG MOUNTPOINT
+ *   logdisk [--slow-us N] BASE LOG MOUNTPOINT
  *
  *   disk    the octets of BASE and what was written over them since, in memory only: BASE stays as
  *           it is.  A loop device on it is a disk with a volatile cache; the loop driver hands a
@@ -11,6 +11,9 @@
  * LOG gets every write, flush and mark in the order in which they came (powerlog.h).  One thread
  * answers all requests, and a request is in the log before it is answered: what the server, and
  * through it the load, has seen done is in the log before anything that follows from it.
+ *
+ * With --slow-us it is a disk to measure on (bench/slowdisk.py): each flush takes that long, during
+ * which it does nothing else, and what is written goes to BASE.  LOG may be /dev/null.
  *
  * Both files are opened with direct_io, so no page cache stands between the loop device and the
  * log.  Discards are not taken (the block layer then writes its zeros).  It runs in the foreground
@@ -25,6 +28,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -41,6 +45,7 @@
 static uint8_t *disk;
 static size_t disk_octets;
 static int log_fd;
+static unsigned slow_us;
 
 static bool
 is_disk(const char *path)
@@ -136,9 +141,12 @@ static int
 log_fsync(const char *path, int data_only, struct fuse_file_info *file)
 {
 	static unsigned flushes;
-	const struct timespec flush_time = {
+	struct timespec flush_time = {
 		.tv_nsec = ++flushes % 8 == 0 ? LONG_FLUSH_NS : FLUSH_NS,
 	};
+
+	if (slow_us > 0)
+		flush_time.tv_nsec = (long)slow_us * 1000;
 
 	(void)data_only;
 	(void)file;
@@ -161,12 +169,13 @@ static int
 load_base(const char *path)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, (slow_us > 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	void *map;
 
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return -errno;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+		slow_us > 0 ? MAP_SHARED : MAP_PRIVATE, fd, 0);
 	close(fd);
 	if (map == MAP_FAILED)
 		return -errno;
@@ -215,8 +224,14 @@ main(int argc, char **argv)
 {
 	int error;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: logdisk BASE LOG MOUNTPOINT\n");
+	if (argc == 6 && strcmp(argv[1], "--slow-us") == 0) {
+		slow_us = (unsigned)atoi(argv[2]);
+		argv[2] = argv[0];
+		argc -= 2;
+		argv += 2;
+	}
+	if (argc != 4 || slow_us >= 1000000) {
+		fprintf(stderr, "usage: logdisk [--slow-us N] BASE LOG MOUNTPOINT\n");
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
