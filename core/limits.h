@@ -20,14 +20,19 @@
 #define RECEIVE_BUFFER_OCTETS 4096u
 #define RECEIVE_BUFFERS       1024u /* for each shard */
 
+/* In the middle of a message more is there than one receive brings: what is taken at once then, so
+ * that a message of usual size comes in two. */
+#define RECEIVE_LONG_OCTETS 32768u
+
 /* What one guest may send in one turn of the loop, as long as it is there. */
 #define OCTETS_PER_TURN_MAX (128u * 1024)
 
-/* Lines that wait while a reply is out or a worker is asked: one receive, and the beginning of a
- * line that was there before it. */
-#define INPUT_BLOCK_OCTETS (LINE_OCTETS_MAX + 2 + RECEIVE_BUFFER_OCTETS)
+/* What waits while a reply is out or a worker is asked: one receive, and the beginning of a line
+ * that was there before it.  (Only the pages that are used are memory.) */
+#define INPUT_BLOCK_OCTETS (LINE_OCTETS_MAX + 2 + RECEIVE_LONG_OCTETS)
 
 static_assert(LINE_OCTETS_MAX + 2 <= RECEIVE_BUFFER_OCTETS, "a line fits one buffer");
+static_assert(INPUT_BLOCK_OCTETS <= UINT16_MAX, "what waits is counted in 16 bits");
 
 /* Output.  A session is not asked for more while this much of its last answers is unsent. */
 #define OUTPUT_MARK_OCTETS (256u * 1024)

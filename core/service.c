@@ -219,7 +219,7 @@ keep_input(struct service *v, struct span input)
 		v->input = slab_take(&v->shard->inputs);
 	if (v->input == NULL)
 		return false;
-	must(input.length <= RECEIVE_BUFFER_OCTETS);
+	must(input.length <= INPUT_BLOCK_OCTETS);
 	memmove(v->input, input.at, input.length);
 	v->input_octets = (uint16_t)input.length;
 	return true;

@@ -90,10 +90,10 @@ struct shard {
 	uint64_t messages_taken;
 	struct slab names; /* line blocks and struct pop3_login */
 	struct slab long_lines;
-	struct line_pool lines;               /* of both */
-	struct slab inputs;                   /* input that waits */
-	struct list sessions;                 /* struct service */
-	char received[RECEIVE_BUFFER_OCTETS]; /* by conn_receive_now(); used up before the next */
+	struct line_pool lines;             /* of both */
+	struct slab inputs;                 /* input that waits */
+	struct list sessions;               /* struct service */
+	char received[RECEIVE_LONG_OCTETS]; /* by conn_receive_now(); used up before the next */
 	struct timer housekeeping;
 	uint32_t seconds;           /* that housekeeping has seen */
 	uint64_t drain_deadline_ms; /* 0: not draining */

@@ -300,6 +300,18 @@ class Large(Base):
                 wire = b"+OK %d octets\r\n" % len(message) + harness.stuffed(message) + b".\r\n"
                 self.assert_octets(pop.exactly(len(wire)), wire)
 
+    def test_ten_messages_in_one_breath(self):
+        """Chunks need no answer before the next command: what follows a message waits for its delivery."""
+        site = self.site(draft_spill_octets="64K", **NO_HEAD)
+        messages = [b"Subject: %d\r\n\r\n" % n + b"0123456789abcde\r\n" * (n * n * 100) for n in range(10)]
+        with site.lmtp().hello() as client:
+            client.send(b"".join(b"MAIL FROM:<>\r\nRCPT TO:<alice@example.org>\r\nBDAT %d LAST\r\n" % len(m) + m
+                                 for m in messages) + b"QUIT\r\n")
+            for _ in messages:
+                self.assertEqual([client.reply()[:3] for _ in range(3)], [b"250"] * 3)
+            client.expect(221)
+        self.assertEqual(self.messages_of(site), messages)
+
     def test_memory_for_messages_is_bounded(self):
         """More messages at once than there is memory for: each is taken whole, or refused for now."""
         site = self.site(shards="1", draft_memory="1M", draft_spill_octets="1M", **NO_HEAD)
