@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -341,6 +343,59 @@ directories_are_listed_until_told_to_stop(void **state)
 	assert_int_equal(disk_list(&f->disk, "none", count_name, &n), -ENOENT);
 }
 
+static struct timespec
+read_at_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_atim;
+}
+
+/* With relatime a read would note its time, as the file was changed since the last one. */
+static void
+a_read_leaves_no_trace(void **state)
+{
+	struct fixture *f = *state;
+	const struct timespec long_ago[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000001 } };
+	char octet;
+	int fd = make_file(f, "f", SPAN("x"));
+
+	assert_int_equal(futimens(fd, long_ago), 0);
+	assert_int_equal(disk_read_at(&f->disk, fd, &octet, 1, 0), 1);
+	disk_close(&f->disk, fd);
+	fd = disk_open(&f->disk, "f", O_RDONLY, 0);
+	assert_int_equal(disk_read_at(&f->disk, fd, &octet, 1, 0), 1);
+	assert_int_equal(read_at_of(fd).tv_sec, long_ago[0].tv_sec);
+	disk_close(&f->disk, fd);
+}
+
+/* Who may read a file but does not own it may not ask for that, and reads it all the same. */
+static void
+files_of_others_are_opened_too(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+	pid_t child;
+
+	if (geteuid() != 0)
+		skip();
+	disk_close(&f->disk, make_file(f, "f", SPAN("x")));
+	assert_int_equal(chmod(f->root, 0755), 0);
+	assert_int_equal(fchmodat(f->disk.root_fd, "f", 0644, 0), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		must(setgid(65534) == 0 && setuid(65534) == 0);
+		_exit(disk_open(&f->disk, "f", O_RDONLY, 0) >= 0 &&
+					disk_open(&f->disk, "f", O_RDWR, 0) == -EACCES
+				? 0
+				: 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -357,6 +412,8 @@ main(void)
 			a_disk_that_does_not_wait_reads_what_is_warm, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			directories_are_listed_until_told_to_stop, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_read_leaves_no_trace, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(files_of_others_are_opened_too, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
