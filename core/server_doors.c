@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #define BACKLOG           65535 /* net.core.somaxconn at most */
-#define FREE_TRIES        20
-#define FREE_TRY_PAUSE_NS 50000000u
+#define FREE_TRIES        200
+#define FREE_TRY_PAUSE_NS 5000000u
 
 /* What our local socket is, so that another server's is not removed. */
 struct local_place {

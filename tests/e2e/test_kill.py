@@ -17,6 +17,7 @@ SERVER_CYCLES = int(os.environ.get("KILL_CYCLES", "30" if harness.IS_SANITIZED e
 IMPORT_CYCLES = 20 if harness.IS_SANITIZED else 80
 MAILDROPS = 500 if harness.IS_SANITIZED else 10000
 FIRST_LOGIN_S = 1.0
+CROWDED = 0.9  # of the time somebody stood in line for a core: the machine's time, not ours
 NAMES = ("alice", "bob", "carol")
 GONE = (OSError, EOFError, AssertionError, ValueError)  # what clients meet when the server is gone
 
@@ -130,6 +131,34 @@ def crc32c(octets):
     return crc ^ 0xFFFFFFFF
 
 
+def stood_in_line_s():
+    """How long somebody has waited for a core so far; 0: the kernel does not count."""
+    try:
+        with open("/proc/pressure/cpu") as f:
+            return int(f.readline().rpartition("total=")[2]) / 1e6
+    except OSError:
+        return 0
+
+
+class FirstLogin:
+    """After a kill: how long it took, of that until the server listened, and with how many others
+    about (the share of the time in which somebody stood in line for a core)."""
+
+    def __init__(self, site):
+        started, line = time.monotonic(), stood_in_line_s()
+        site.start_after_kill()
+        listening = time.monotonic()
+        with site.session("alice") as pop:
+            pop.stat()
+        self.s = time.monotonic() - started
+        self.listening_s = listening - started
+        self.crowd = (stood_in_line_s() - line) / self.s
+
+    def __str__(self):
+        return ("%.0f ms, %.0f of them until the server listened, with a line for the cores in "
+                "%.0f %% of the time" % (1000 * self.s, 1000 * self.listening_s, 100 * self.crowd))
+
+
 class Kill(harness.Case):
     def fill_spool(self, site):
         """Thousands of maildrops, copies of one (docs/FORMAT.md says where they lie)."""
@@ -150,12 +179,16 @@ class Kill(harness.Case):
                     f.write(octets)
         site.add_user("many%d" % (MAILDROPS - 1))
 
-    def time_of_first_login(self, site):
-        started = time.monotonic()
-        site.start_after_kill()
-        with site.session("alice") as pop:
-            pop.stat()
-        return time.monotonic() - started
+    def check_first_logins(self, logins):
+        """Each in time.  Where the cores have a line nearly all the time, which also makes the
+        kernel late with closing the dead server's sockets, only the half of them."""
+        logins = sorted(logins, key=lambda login: login.s)
+        middle = logins[len(logins) // 2]
+        print("# first login after %.0f ms; the slowest: %s" % (1000 * middle.s, logins[-1]))
+        self.assertLess(middle.s, FIRST_LOGIN_S)
+        for login in logins:
+            if login.crowd < CROWDED:
+                self.assertLess(login.s, FIRST_LOGIN_S, str(login))
 
     def test_the_server_under_mixed_load(self):
         # SIGKILL takes nothing from the page cache: a spool in memory loses as little, and is quick
@@ -179,7 +212,7 @@ class Kill(harness.Case):
             site.kill()
             for thread in threads:
                 thread.join()
-            first_logins.append(self.time_of_first_login(site))
+            first_logins.append(FirstLogin(site))
             for box in boxes:
                 self.assertEqual(box.faults, [], "cycle %d" % cycle)
                 delivered += len(box.accepted)
@@ -187,13 +220,10 @@ class Kill(harness.Case):
                     box.settle(self)
                 except AssertionError as error:
                     raise AssertionError("cycle %d: %s" % (cycle, error)) from error
-        first_logins.sort()
-        print("# %d kills, %d deliveries acknowledged, first login after %.0f ms, at most %.0f ms"
-              % (SERVER_CYCLES, delivered, 1000 * first_logins[SERVER_CYCLES // 2],
-                 1000 * first_logins[-1]))
+        print("# %d kills, %d deliveries acknowledged" % (SERVER_CYCLES, delivered))
         self.assertGreater(delivered, SERVER_CYCLES)
-        if not harness.IS_SANITIZED:  # one in twenty may be the machine's: it may be shared
-            self.assertLess(first_logins[-1 - SERVER_CYCLES // 20], FIRST_LOGIN_S)
+        if not harness.IS_SANITIZED:
+            self.check_first_logins(first_logins)
         done = site.ringpost("verify", "--all", check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
