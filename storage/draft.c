@@ -1,8 +1,8 @@
 /*
  * draft.c - see draft.h.
  *
- * Octets are copied to the blocks in runs that end with a line; what was copied is then looked at
- * once more while it is in the cache, for NULs and for the checksum.
+ * Octets are copied to the blocks in runs of whole lines, up to the next that begins with a dot; what
+ * was copied is then looked at once more while it is in the cache, for NULs and for the checksum.
  *
  * Invariants
  *   1. The octets are: those of the file, then those of the blocks from `first` to `last`.
@@ -212,7 +212,7 @@ end_put(struct draft *d, int error)
 
 /* ---- wire form ----------------------------------------------------------------------------- */
 
-/* Copy a run within one line, there being room for it. */
+/* Copy a run, there being room for it. */
 static void
 copy(struct draft *d, struct span run)
 {
@@ -243,19 +243,32 @@ put_line_start(struct draft *d, struct span *octets)
 	return 0;
 }
 
+/* From within a line up to a dot that begins one, or to the end. */
+static size_t
+lines_octets(const char *at, size_t length)
+{
+	size_t octets = 0;
+
+	do {
+		const char *lf = memchr(at + octets, '\n', length - octets);
+
+		if (lf == NULL)
+			return length;
+		octets = (size_t)(lf + 1 - at);
+	} while (octets < length && at[octets] != '.');
+	return octets;
+}
+
 static int
-put_line_rest(struct draft *d, struct span *octets)
+put_lines(struct draft *d, struct span *octets)
 {
 	int error = have_room(d, 1);
 	uint32_t room = room_of(d->last);
 	size_t length = octets->length < room ? octets->length : room;
-	const char *lf;
 
 	if (error != 0)
 		return error;
-	lf = memchr(octets->at, '\n', length);
-	if (lf != NULL)
-		length = (size_t)(lf + 1 - octets->at);
+	length = lines_octets(octets->at, length);
 	copy(d, span_of(octets->at, length));
 	*octets = span_after(*octets, length);
 	return 0;
@@ -270,7 +283,7 @@ draft_put_wire(struct draft *d, struct span *octets)
 		return error;
 	while (error == 0 && octets->length > 0)
 		error = d->counter.line_octets == 0 ? put_line_start(d, octets)
-						    : put_line_rest(d, octets);
+						    : put_lines(d, octets);
 	return end_put(d, error);
 }
 
