@@ -125,8 +125,7 @@ judge(struct lmtp_service *p, const struct account *account, int error)
 		return LMTP_VERDICT_UNKNOWN;
 	if (error != 0)
 		return LMTP_VERDICT_UNAVAILABLE;
-	strcpy(p->session.asked->address,
-		account->maildrop[0] != '\0' ? account->maildrop : account->address);
+	strcpy(p->session.asked->address, account_maildrop(account));
 	return account->enabled && !account->read_only ? LMTP_VERDICT_GOOD : LMTP_VERDICT_DISABLED;
 }
 

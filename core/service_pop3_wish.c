@@ -85,13 +85,10 @@ wish_come_home(struct offload_job *job)
 
 /* ---- OPEN ---------------------------------------------------------------------------------- */
 
-/* The address whose maildrop it is. */
 static const char *
 maildrop_address(const struct wish *w)
 {
-	const struct account *account = &w->login.request.account;
-
-	return account->maildrop[0] != '\0' ? account->maildrop : account->address;
+	return account_maildrop(&w->login.request.account);
 }
 
 static int

@@ -46,6 +46,13 @@ struct account {
 	char backend[ACCOUNT_TEXT_OCTETS_MAX + 1];
 };
 
+/* The address whose maildrop it opens, and gets mail in. */
+static inline const char *
+account_maildrop(const struct account *a)
+{
+	return a->maildrop[0] != '\0' ? a->maildrop : a->address;
+}
+
 /* No limit, whatever the default is. */
 #define ACCOUNT_QUOTA_OCTETS_NONE   UINT64_MAX
 #define ACCOUNT_QUOTA_MESSAGES_NONE UINT32_MAX

@@ -16,6 +16,7 @@
  */
 #include "core/auth/address.h"
 #include "core/ctl/ctl.h"
+#include "core/ctl/finder.h"
 #include "core/quota.h"
 #include "io/base/must.h"
 #include "storage/draft.h"
@@ -96,45 +97,46 @@ is_there_already(const struct deliver *d, const char *address)
 	return false;
 }
 
+/* Whatever keeps a source from answering is no reason for mail to bounce. */
 static int
-find_account(struct accounts_reader *reader, const char *address, struct account *account_out)
+find_account(struct finder *finder, const char *address, struct found *found_out)
 {
-	int error = accounts_find(reader, span_of_string(address), account_out);
+	int error = finder_find(finder, address, FINDER_FOR_MAIL, found_out);
+	const struct account *account = &found_out->account;
 
-	explicit_bzero(account_out->password_hash, sizeof(account_out->password_hash));
 	if (error == -ENOENT)
 		return ctl_error(EX_NOUSER, "%s: there is no such account", address);
 	if (error != 0) {
-		ctl_errno(error, "%s", address);
+		(void)finder_tell(error, found_out, address);
 		return EX_TEMPFAIL;
 	}
-	if (!account_out->enabled)
+	if (!account->enabled)
 		return ctl_error(EX_NOPERM, "%s: the account is disabled", address);
+	if (account->read_only)
+		return ctl_error(EX_NOPERM, "%s: the account is read-only", address);
 	return EX_OK;
 }
 
 static int
-take_recipient(struct deliver *d, struct accounts_reader *reader, const char *text)
+take_recipient(struct deliver *d, struct finder *finder, const char *text)
 {
 	const struct settings *settings = d->ctl->settings;
-	const struct address_rules rules = {
-		.default_domain = settings->default_domain,
-		.detail_separator = settings->detail_separator,
-	};
+	const struct address_rules rules = { settings->default_domain, settings->detail_separator };
 	struct recipient *r = &d->recipients[d->count];
-	struct account account = { 0 };
+	struct found found;
 	int code;
 
 	if (address_canonical(span_of_string(text), &rules, r->address) != 0)
 		return ctl_error(EX_NOUSER, "\"%s\" can be no account", text);
-	if (is_there_already(d, r->address))
-		return EX_OK;
-	code = find_account(reader, r->address, &account);
-	if (code != EX_OK)
-		return code;
-	r->quota = quota_of(settings, &account);
-	d->count++;
-	return EX_OK;
+	code = find_account(finder, r->address, &found);
+	if (code == EX_OK)
+		snprintf(r->address, sizeof(r->address), "%s", account_maildrop(&found.account));
+	if (code == EX_OK && !is_there_already(d, r->address)) {
+		r->quota = quota_of(settings, &found.account);
+		d->count++;
+	}
+	explicit_bzero(&found, sizeof(found));
+	return code;
 }
 
 static int
@@ -147,21 +149,18 @@ compare_recipients(const void *a, const void *b)
 static int
 take_recipients(struct deliver *d)
 {
-	struct accounts_reader *reader;
 	struct accounts *accounts;
-	int error;
+	struct finder *finder;
 
 	d->recipients = calloc((size_t)d->address_count, sizeof(*d->recipients));
 	if (d->recipients == NULL || ctl_open_accounts(d->ctl, ACCOUNTS_READ, &accounts) != EX_OK)
 		return EX_TEMPFAIL;
-	error = accounts_reader_open(accounts, &reader);
-	if (error != 0) {
-		ctl_errno(error, "reading the accounts");
-		note(d, EX_TEMPFAIL);
-	} else {
+	if (finder_open(d->ctl, accounts, &finder) == 0) {
 		for (int i = 0; i < d->address_count; i++)
-			note(d, take_recipient(d, reader, d->addresses[i]));
-		accounts_reader_close(reader);
+			note(d, take_recipient(d, finder, d->addresses[i]));
+		finder_close(finder);
+	} else {
+		note(d, ctl_error(EX_TEMPFAIL, "no memory"));
 	}
 	accounts_close(accounts);
 	qsort(d->recipients, d->count, sizeof(*d->recipients), compare_recipients);

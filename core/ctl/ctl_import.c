@@ -62,7 +62,7 @@ import_one(const struct import_request *r, enum import_kind kind, const char *ad
 	int code = ctl_address(r->ctl, address_text, job.address);
 
 	if (code == EX_OK && r->check_accounts)
-		code = mail_check_account(r->ctl, job.address);
+		code = mail_find_maildrop(r->ctl, job.address, job.address);
 	if (code != EX_OK)
 		return code;
 	import_job_run(&job);

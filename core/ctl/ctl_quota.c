@@ -4,6 +4,7 @@
  * The totals stand in each maildrop's index and change with every commit, so this reads the end of
  * one small file for each account; there is nothing that could be counted anew.
  */
+#include "core/ctl/finder.h"
 #include "core/ctl/mail.h"
 #include "core/quota.h"
 
@@ -60,54 +61,57 @@ print_account(void *ctx, const struct account *account)
 {
 	struct quota_request *r = ctx;
 	const struct ctl *ctl = r->ctl;
+	const char *maildrop = account_maildrop(account);
 	struct quota quota = quota_of(ctl->settings, account);
 	uint64_t octets;
 	uint32_t messages;
-	int error = maildrop_usage(
-		&ctl->disk, account->address, &ctl->maildrop_options, &octets, &messages);
+	int error =
+		maildrop_usage(&ctl->disk, maildrop, &ctl->maildrop_options, &octets, &messages);
 
 	if (error != 0) {
-		r->code = ctl_errno(error, "the maildrop of %s", account->address);
+		r->code = ctl_errno(error, "the maildrop of %s", maildrop);
 		return 0;
 	}
 	return (r->json ? print_json : print_text)(account->address, octets, messages, quota);
 }
 
 static int
-print_one(struct quota_request *r, struct accounts_reader *reader, const char *text)
+print_one(struct quota_request *r, struct finder *finder, const char *text)
 {
 	char address[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
-	struct account account;
+	struct found found;
 	int error, code = ctl_address(r->ctl, text, address);
 
 	if (code != EX_OK)
 		return code;
-	error = accounts_find(reader, span_of_string(address), &account);
+	error = finder_find(finder, address, FINDER_FOR_MAIL, &found);
 	if (error == -ENOENT)
-		return ctl_error(EX_NOUSER, "there is no account %s", address);
-	if (error == 0)
-		error = print_account(r, &account);
-	explicit_bzero(&account, sizeof(account));
-	return error == 0 ? EX_OK : ctl_errno(error, "account %s", address);
+		code = ctl_error(EX_NOUSER, "there is no account %s", address);
+	else if (error != 0)
+		code = finder_tell(error, &found, address);
+	else if (print_account(r, &found.account) != 0)
+		code = ctl_errno(-EIO, "account %s", address);
+	explicit_bzero(&found, sizeof(found));
+	return code;
 }
 
 static void
 print_named(struct quota_request *r, struct accounts *a, int count, char **addresses)
 {
-	struct accounts_reader *reader;
-	int error = accounts_reader_open(a, &reader);
+	struct finder *finder;
+	int error = finder_open(r->ctl, a, &finder);
 
 	if (error != 0) {
 		r->code = ctl_errno(error, "reading the accounts");
 		return;
 	}
 	for (int i = 0; i < count; i++) {
-		int code = print_one(r, reader, addresses[i]);
+		int code = print_one(r, finder, addresses[i]);
 
 		if (code != EX_OK)
 			r->code = code;
 	}
-	accounts_reader_close(reader);
+	finder_close(finder);
 }
 
 static int

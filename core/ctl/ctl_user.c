@@ -108,8 +108,8 @@ user_tell(int error, const char *address)
 	return ctl_errno(error, "account %s", address);
 }
 
-static int
-find_account(struct accounts *a, const char *address, struct account *account_out)
+int
+user_find_own(struct accounts *a, const char *address, struct account *account_out)
 {
 	struct accounts_reader *reader;
 	int error = accounts_reader_open(a, &reader);
@@ -165,7 +165,7 @@ change_account(struct user_request *r,
 		code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code != EX_OK)
 		return code;
-	code = tell_own(r, find_account(a, address, &account), address);
+	code = tell_own(r, user_find_own(a, address, &account), address);
 	if (code == EX_OK && change != NULL)
 		code = change(r, &account);
 	if (code == EX_OK) {

@@ -10,6 +10,7 @@
  * maildrop, and the lines of one address keep their order. Invariant: everything in struct batch
  * that changes, and stdout and stderr, is touched under `lock`.
  */
+#include "core/ctl/finder.h"
 #include "core/ctl/import_job.h"
 #include "core/ctl/progress.h"
 #include "io/base/must.h"
@@ -109,18 +110,23 @@ add_job(struct batch *b)
 	return &b->jobs[b->count++];
 }
 
+/* NULL, with the maildrop that mail of `text` goes to; or what is wrong.  A source that is silent is
+ * asked again with the next line. */
 static const char *
-check_address(struct batch *b, struct accounts_reader *reader, const char *text, char *address_out)
+find_maildrop(struct batch *b, struct finder *finder, const char *text, char *address_out)
 {
-	struct account account;
+	struct found found;
 	int error;
 
 	if (ctl_address_quietly(b->request->ctl, text, address_out) != 0)
 		return "this address can be no account";
-	if (reader == NULL)
+	if (finder == NULL)
 		return NULL;
-	error = accounts_find(reader, span_of_string(address_out), &account);
-	explicit_bzero(&account, sizeof(account));
+	error = finder_find(finder, address_out, FINDER_FOR_MAIL, &found);
+	if (error == 0)
+		snprintf(address_out, ACCOUNT_ADDRESS_OCTETS_MAX + 1, "%s",
+			account_maildrop(&found.account));
+	explicit_bzero(&found.account, sizeof(found.account));
 	if (error == -ENOENT)
 		return "there is no account of this address";
 	return error == 0 ? NULL : strerror(-error);
@@ -128,7 +134,7 @@ check_address(struct batch *b, struct accounts_reader *reader, const char *text,
 
 /* A job of one line, or what is wrong with it. */
 static const char *
-parse_line(struct batch *b, struct accounts_reader *reader, char *line)
+parse_line(struct batch *b, struct finder *finder, char *line)
 {
 	char *save = NULL;
 	const char *kind_text = strtok_r(line, " \t", &save);
@@ -145,7 +151,7 @@ parse_line(struct batch *b, struct accounts_reader *reader, char *line)
 	if (job == NULL)
 		return strerror(ENOMEM);
 	job->job.kind = kind;
-	wrong = check_address(b, reader, address_text, job->job.address);
+	wrong = find_maildrop(b, finder, address_text, job->job.address);
 	job->job.path = wrong == NULL ? strdup(path) : NULL;
 	if (wrong == NULL && job->job.path == NULL)
 		wrong = strerror(ENOMEM);
@@ -155,7 +161,7 @@ parse_line(struct batch *b, struct accounts_reader *reader, char *line)
 }
 
 static int
-read_lines(struct batch *b, FILE *from, const char *name, struct accounts_reader *reader)
+read_lines(struct batch *b, FILE *from, const char *name, struct finder *finder)
 {
 	uint64_t number = 0;
 	size_t room = 0;
@@ -168,7 +174,7 @@ read_lines(struct batch *b, FILE *from, const char *name, struct accounts_reader
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0] == '\0' || line[0] == '#')
 			continue;
-		wrong = parse_line(b, reader, line);
+		wrong = parse_line(b, finder, line);
 		if (wrong == NULL)
 			continue;
 		b->bad_lines++;
@@ -181,8 +187,8 @@ read_lines(struct batch *b, FILE *from, const char *name, struct accounts_reader
 static int
 read_with_accounts(struct batch *b, FILE *from, const char *name)
 {
-	struct accounts_reader *reader;
 	struct accounts *accounts;
+	struct finder *finder;
 	int error, code;
 
 	if (!b->request->check_accounts)
@@ -190,10 +196,10 @@ read_with_accounts(struct batch *b, FILE *from, const char *name)
 	code = ctl_open_accounts(b->request->ctl, ACCOUNTS_READ, &accounts);
 	if (code != EX_OK)
 		return code;
-	error = accounts_reader_open(accounts, &reader);
+	error = finder_open(b->request->ctl, accounts, &finder);
 	if (error == 0) {
-		code = read_lines(b, from, name, reader);
-		accounts_reader_close(reader);
+		code = read_lines(b, from, name, finder);
+		finder_close(finder);
 	}
 	accounts_close(accounts);
 	return error == 0 ? code : ctl_errno(error, "reading the accounts");

@@ -3,33 +3,51 @@
  */
 #include "core/ctl/mail.h"
 
+#include "core/ctl/finder.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <time.h>
 
 int
-mail_check_account(const struct ctl *ctl, const char *address)
+mail_find_maildrop(const struct ctl *ctl, const char *address,
+	char maildrop_out[ACCOUNT_ADDRESS_OCTETS_MAX + 1])
 {
-	struct accounts_reader *reader;
 	struct accounts *accounts;
-	struct account account;
+	struct finder *finder;
+	struct found found;
 	int error, code = ctl_open_accounts(ctl, ACCOUNTS_READ, &accounts);
 
 	if (code != EX_OK)
 		return code;
-	error = accounts_reader_open(accounts, &reader);
-	if (error == 0) {
-		error = accounts_find(reader, span_of_string(address), &account);
-		accounts_reader_close(reader);
+	error = finder_open(ctl, accounts, &finder);
+	if (error != 0) {
+		accounts_close(accounts);
+		return ctl_errno(error, "account %s", address);
 	}
+	error = finder_find(finder, address, FINDER_FOR_MAIL, &found);
+	finder_close(finder);
 	accounts_close(accounts);
-	explicit_bzero(&account, sizeof(account));
-	if (error == -ENOENT)
-		return ctl_error(EX_NOUSER,
+	if (error == 0)
+		snprintf(maildrop_out, ACCOUNT_ADDRESS_OCTETS_MAX + 1, "%s",
+			account_maildrop(&found.account));
+	else if (error == -ENOENT)
+		code = ctl_error(EX_NOUSER,
 			"there is no account %s: `ringpost user add %s` makes it", address,
 			address);
-	return error == 0 ? EX_OK : ctl_errno(error, "account %s", address);
+	else
+		code = finder_tell(error, &found, address);
+	explicit_bzero(&found, sizeof(found));
+	return code;
+}
+
+int
+mail_check_account(const struct ctl *ctl, const char *address)
+{
+	char maildrop[ACCOUNT_ADDRESS_OCTETS_MAX + 1];
+
+	return mail_find_maildrop(ctl, address, maildrop);
 }
 
 int

@@ -7,8 +7,12 @@
 
 #include "core/ctl/ctl.h"
 
-/* EX_OK if there is an account of this canonical address, EX_NOUSER (told) if not. */
+/* The account of this canonical address, in whatever source, as one that gets mail.  EX_OK;
+ * EX_NOUSER: there is none; another code: it cannot be found out.  All are told. */
 int mail_check_account(const struct ctl *ctl, const char *address);
+/* The same, and whose maildrop it opens and gets mail in: mostly its own. */
+int mail_find_maildrop(const struct ctl *ctl, const char *address,
+	char maildrop_out[ACCOUNT_ADDRESS_OCTETS_MAX + 1]);
 
 /* The snapshot of the maildrop of an address from the command line; the caller closes it.  Errors
  * are told: EX_NOUSER where there is neither mail nor an account. */

@@ -4,8 +4,8 @@
 #ifndef CORE_CTL_USER_H
 #define CORE_CTL_USER_H
 
-#include "core/auth/source.h"
 #include "core/ctl/ctl.h"
+#include "core/ctl/finder.h"
 
 enum user_option {
 	USER_JSON = 1 << 0,
@@ -53,23 +53,14 @@ const char *user_fault_of_networks(const char *text);
 /* What accounts.h answered about one address, as an exit code and a line. */
 int user_tell(int error, const char *address);
 
-/* ---- any account that can log in (user_find.c) ---- */
+/* The spool's own account of this canonical address; as accounts_find(). */
+int user_find_own(struct accounts *a, const char *address, struct account *account_out);
 
-struct user_found {
-	struct accounts *accounts; /* the spool's, borrowed */
-	struct account account;
-	const char *source;            /* that knows it; NULL: none could say */
-	bool is_proven_there;          /* its source is asked for secrets */
-	const char *silent;            /* a source that could not say; NULL: all did */
-	char said[SOURCE_SAID_OCTETS]; /* by that one; "": nothing */
-};
+/* ---- any account that can log in (user_kept.c) ---- */
 
-/* `address` is canonical.  0; -ENOENT: no source knows it; any other: found_out->silent could not
- * say, and found_out->source is the spool's file if it is a source and has the address. */
-int user_find(const struct ctl *ctl, struct accounts *a, const char *address,
-	struct user_found *found_out);
-/* What user_find() returned, as an exit code and a line. */
-int user_tell_found(int error, const struct user_found *found, const char *address);
+/* As finder_find(), once: EX_OK, or a code and a line. */
+int user_find(
+	const struct ctl *ctl, struct accounts *a, const char *address, struct found *found_out);
 
 struct user_app {
 	struct app_password password;

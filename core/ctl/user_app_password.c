@@ -37,8 +37,8 @@ static int
 add(const struct user_request *r, struct accounts *a, const char *address, struct app_password *p)
 {
 	char text[APP_PASSWORD_TEXT_OCTETS + 1];
-	struct user_found found;
-	int code = user_tell_found(user_find(r->ctl, a, address, &found), &found, address);
+	struct found found;
+	int code = user_find(r->ctl, a, address, &found);
 	int error;
 
 	explicit_bzero(&found, sizeof(found));
@@ -98,7 +98,7 @@ print_apps(const struct user_kept *kept, bool json)
 static int
 list(const struct user_request *r, struct accounts *a, const char *address)
 {
-	struct user_found found;
+	struct found found;
 	struct user_kept kept;
 	int code, error = user_read_kept(a, address, &kept);
 
@@ -108,7 +108,7 @@ list(const struct user_request *r, struct accounts *a, const char *address)
 		return ctl_errno(error, "app passwords of %s", address);
 	if (kept.app_count > 0)
 		return EX_OK;
-	code = user_tell_found(user_find(r->ctl, a, address, &found), &found, address);
+	code = user_find(r->ctl, a, address, &found);
 	explicit_bzero(&found, sizeof(found));
 	return code;
 }

@@ -117,7 +117,7 @@ json_apps(const struct user_kept *kept)
 }
 
 static int
-print_json(const char *address, const struct user_found *found, const struct user_kept *kept)
+print_json(const char *address, const struct found *found, const struct user_kept *kept)
 {
 	json_t *object = json_pack("{s:s, s:s?}", "address", address, "source", found->source);
 	int error = object == NULL ? -ENOMEM : 0;
@@ -176,7 +176,7 @@ print_account(const struct account *account, bool is_proven_elsewhere)
 }
 
 static void
-print_text(const char *address, const struct user_found *found, const struct user_kept *kept)
+print_text(const char *address, const struct found *found, const struct user_kept *kept)
 {
 	const struct login_note *last = &kept->last_login;
 	char at[MAIL_DATE_OCTETS];
@@ -222,9 +222,9 @@ user_list(struct user_request *r)
 static int
 show(const struct user_request *r, struct accounts *a, const char *address)
 {
-	struct user_found found;
+	struct found found;
 	struct user_kept kept;
-	int code = user_tell_found(user_find(r->ctl, a, address, &found), &found, address);
+	int code = user_find(r->ctl, a, address, &found);
 	int error;
 
 	if (code == EX_NOUSER)

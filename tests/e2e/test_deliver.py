@@ -92,8 +92,17 @@ class Deliver(Deliveries):
         self.assertIn("no such account", self.deliver(site, MESSAGE, "nobody@example.org", code=EX_NOUSER))
         self.assertIn("can be no account", self.deliver(site, MESSAGE, "a b@example.org", code=EX_NOUSER))
         self.assertIn("disabled", self.deliver(site, MESSAGE, "dora@example.org", code=EX_NOPERM))
+        site.add_user("rita", "secret", "--read-only")
+        self.assertIn("read-only", self.deliver(site, MESSAGE, "rita@example.org", code=EX_NOPERM))
         self.assertFalse(os.path.exists(os.path.join(site.spool, "mail")) and
                          os.listdir(os.path.join(site.spool, "mail")))
+
+    def test_mail_goes_where_the_account_looks(self):
+        site = self.site()
+        site.add_user("info", "secret", "--maildrop", "alice@example.org")
+        self.deliver(site, MESSAGE, "info@example.org", "alice@example.org")
+        self.assertEqual(self.stored(site), [on_the_wire(b"Delivered-To: alice@example.org\n" + MESSAGE)])
+        self.assertEqual([u["messages"] for u in self.usage(site, "--all")], [1, 1])
 
     def test_all_or_none(self):
         site = self.site(users=("alice", "bob"))

@@ -208,6 +208,25 @@ class FromDatabase(harness.Case):
 
     knows_all = False
 
+    def check_mail_by_command(self, site):
+        """What comes in otherwise than by LMTP finds the same accounts."""
+        before = json.loads(site.ringpost("quota", "--json", "alice").stdout)["messages"]
+        mbox = os.path.join(site.directory, "mbox")
+        with open(mbox, "wb") as f:
+            f.write(b"From x Sat Nov 21 00:00:00 2026\nSubject: y\n\ny\n")
+        site.ringpost("deliver", "Alice+detail@example.org", "local", input=b"Subject: z\n\nz\n")
+        site.ringpost("import", "mbox", "alice@example.org", mbox)
+        after = json.loads(site.ringpost("quota", "--json", "alice").stdout)["messages"]
+        self.assertEqual(after, before + 2)
+        done = site.ringpost("import", "batch", "--json", "-", check=False,
+                             input=b"mbox alice %s\nmbox nobody x\n" % mbox.encode())
+        told = json.loads(done.stdout.splitlines()[-1])
+        self.assertEqual((told["mailboxes"], told["known"], told["bad_lines"]), (1, 1, 1))
+        for args in (["deliver", "nobody@example.org"], ["quota", "nobody@example.org"],
+                     ["import", "mbox", "nobody@example.org", mbox]):
+            done = site.ringpost(*args, input=b"Subject: z\n\nz\n", check=False)
+            self.assertEqual(done.returncode, 67, (args, done.stderr))
+
     def check_mail(self):
         """Who gets mail is asked of the same sources, and nobody is refused because they are down."""
         site = self.site_of("lmdb", users=("local",), lmtp=True, cache="0", stale="0", workers="1")
@@ -225,8 +244,14 @@ class FromDatabase(harness.Case):
                 lmtp.expect(code)
             with site.pop() as pop:
                 self.assertEqual(pop.login().stat()[0], 2)
+            self.check_mail_by_command(site)
             self.server.freeze()
             try:
+                for args in (["deliver", "alice@example.org"], ["quota", "alice@example.org"],
+                             ["import", "mbox", "alice@example.org", "/dev/null"]):
+                    done = site.ringpost(*args, input=b"Subject: z\n\nz\n", check=False)
+                    self.assertEqual(done.returncode, 75, (args, done.stderr))
+                    self.assertIn(b"cannot say whether there is an account alice@example.org", done.stderr)
                 lmtp.say("MAIL FROM:<>", 250)
                 lmtp.say("RCPT TO:<alice@example.org>", 451)
                 lmtp.say("RCPT TO:<nobody@example.org>", 451)
