@@ -286,11 +286,23 @@ tls_kernel_hear(int fd, unsigned version, enum tls_word *word_out)
 	return 0;
 }
 
+/* A record that it could not open leaves its error with the socket, for the next call to fail by. */
+static void
+take_error_off(int fd)
+{
+	int error;
+	socklen_t octets = sizeof(error);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &octets);
+}
+
 int
 tls_kernel_alert(int fd, unsigned description)
 {
 	unsigned char alert[TLS_ALERT_OCTETS];
 
+	if (description != TLS_ALERT_CLOSE_NOTIFY)
+		take_error_off(fd);
 	tls_put_alert(description, alert);
 	return send_record(fd, TLS_RECORD_ALERT, alert, sizeof(alert));
 }

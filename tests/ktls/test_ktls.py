@@ -357,6 +357,19 @@ class Ends(TlsCase):
             self.assertEqual(answer, "SSLV3_ALERT_UNEXPECTED_MESSAGE")
             self.assertEqual(end["why"], "connection_failed")
 
+    def test_the_client_hears_that_a_record_was_forged(self):
+        """As it does of records that are opened in user space (tests/e2e/test_tls.py)."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            site = self.tls_site()
+            with connect(site, client_context(version)) as pop, connect(site) as neighbour:
+                pop.login()
+                neighbour.login()
+                os.write(pop.socket.fileno(), b"\x17\x03\x03\x00\x40" + os.urandom(64))
+                with self.assertRaisesRegex(ssl.SSLError, "(?i)bad record mac"):
+                    pop.line()
+                self.assertEqual(self.end_of(site, pop, neighbour)["why"], "connection_failed")
+            self.counted = tls_stat()
+
     def test_the_log_says_that_it_cannot(self):
         event, = self.tls_site().wait_for_events("ktls_on")
         self.assertEqual((event["rekey"], event["why"]), ("no", "Device or resource busy"))
