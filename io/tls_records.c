@@ -3,6 +3,7 @@
  *
  * A nonce is the IV with the sequence number laid over its end; but AES-GCM in TLS 1.2 has 4 octets
  * of IV as a salt, and the rest of the nonce stands in the record: we put the sequence number there.
+ * (The records before the hand-over, Finished and no other, had one that wolfSSL drew at random.)
  */
 #include "io/tls_records.h"
 
