@@ -33,10 +33,19 @@ def run(command, **more):
     return done.stdout
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(next_too=False):
+    """A port that nobody has; if asked, nobody has the one behind it either."""
+    while True:
+        with socket.socket() as s, socket.socket() as next_one:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+            if not next_too:
+                return port
+            try:
+                next_one.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                continue
 
 
 def need_two_cores():
@@ -96,7 +105,7 @@ class Peer(Server):
 
     def __init__(self, peer, variant, spool, work):
         self.peer, self.variant, self.work = peer, variant, work
-        self.name, self.port = f"{peer} {variant}", free_port()
+        self.name, self.port = f"{peer} {variant}", free_port(next_too=True)
         Server.running.append(self)
         said = run([sys.executable, f"{ROOT}/bench/peers/peer", "start", peer, variant, "--spool", spool,
                     "--port", str(self.port), "--dir", work, "--cpus", str(SERVER_CORE)])

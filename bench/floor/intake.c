@@ -7,8 +7,9 @@
  * has one connection at a time and waits in every call, so nothing is handed from thread to
  * thread.  Of the dialogue it reads the first letter of each command, and of RCPT the first number
  * in the address, which chooses the file; a message is appended as it came, end line included.
- * Every answer is fixed.  That is less than any mail server can do: no server that waits for its
- * own sync before it answers delivers at a higher rate from one core.
+ * Every answer is fixed.  While the core is the limit this is what a server could come to that does
+ * nothing else; where all wait for the disk it is no bound, as the rate then depends on who meets in
+ * one commit of the file system.
  *
  * It serves the generator: who sends something behind DATA, or behind the message, before its
  * answer has ended is not understood.
