@@ -1,9 +1,9 @@
 /*
  * outq_tls.c - the send queue over TLS.
  *
- * In user space the front of the queue is put where records are made of it (tls_places), files read
- * there out of the page cache, sealed there and sent from there.  In the kernel the queue is sent as
- * in clear; what is left to do is to see where records end.
+ * In user space the front of the queue is gathered, files read out of the page cache, sealed into
+ * records, and the records sent.  In the kernel the queue is sent as in clear; what is left to do is
+ * to see where records end.
  * Invariant: what ends a reply, its last TLS_TAIL_OCTETS, lies within one record: a client is known
  * that waits for ever when they come in two.
  */
@@ -24,81 +24,43 @@
 
 /* The front of a file, without waiting for the disk; 0: the file is shorter than it should be. */
 static ssize_t
-read_resident(const struct outq *q, int fd, uint64_t offset, const struct iovec *to, unsigned count)
+read_resident(const struct outq *q, int fd, uint64_t offset, char *to, size_t size)
 {
-	ssize_t n = resident_read(fd, offset, to, count);
-	size_t size = to[0].iov_len;
+	ssize_t n = resident_read(fd, offset, to, size);
 	uint64_t warm;
 
 	if (n != -EAGAIN)
 		return n;
 	warm = outq_known_warm(q, fd, offset); /* it was read a moment ago */
-	if (warm == 0)
-		return n;
-	return resident_read_waiting(fd, offset, to[0].iov_base, warm < size ? warm : size);
+	return warm == 0 ? n : resident_read_waiting(fd, offset, to, warm < size ? warm : size);
 }
 
-/* The part of `places` that `size` octets go to which stand behind `there` others.  How many
- * pieces. */
-static unsigned
-cut_places(const struct iovec *places, size_t there, size_t size,
-	struct iovec pieces[TLS_RECORDS_AT_ONCE])
-{
-	const struct iovec *place = &places[there / TLS_RECORD_PLAIN_MAX];
-	size_t at = there % TLS_RECORD_PLAIN_MAX;
-	unsigned count = 0;
-
-	for (; size > 0; place++) {
-		size_t part = place->iov_len - at < size ? place->iov_len - at : size;
-
-		pieces[count++] = (struct iovec){ (char *)place->iov_base + at, part };
-		size -= part;
-		at = 0;
-	}
-	return count;
-}
-
-static void
-copy_octets(struct span octets, const struct iovec *to, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		memcpy(to[i].iov_base, octets.at, to[i].iov_len);
-		octets = span_after(octets, to[i].iov_len);
-	}
-}
-
-/* At most `size` octets of segment `g` behind those that are there; what stands in its way is a
- * negative errno. */
+/* Octets of segment `g` into `to`; what stands in its way is a negative errno. */
 static ssize_t
-gather_segment(const struct outq *q, const struct segment *g, const struct iovec *places,
-	size_t there, size_t size)
+gather_segment(const struct outq *q, const struct segment *g, char *to, size_t size)
 {
-	struct iovec pieces[TLS_RECORDS_AT_ONCE];
 	uint64_t length = g->end - g->offset;
-	unsigned count;
 	ssize_t n;
 
 	if (length < size)
 		size = length;
-	count = cut_places(places, there, size, pieces);
 	if (g->fd < 0) {
-		copy_octets(segment_octets(g), pieces, count);
+		memcpy(to, segment_octets(g).at, size);
 		return (ssize_t)size;
 	}
-	n = read_resident(q, g->fd, g->offset, pieces, count);
+	n = read_resident(q, g->fd, g->offset, to, size);
 	return n == 0 ? -EBADMSG : n;
 }
 
-/* As much of the queue as there are places for and can be had now; how much, or why there is
- * nothing. */
+/* As much of the queue as fits into `to` and can be had now; how much, or why there is nothing. */
 static ssize_t
-gather(const struct outq *q, const struct iovec *places, size_t size)
+gather(const struct outq *q, char *to, size_t size)
 {
 	const struct segment *g = q->segments.first;
 	size_t length = 0;
 
 	while (g != NULL && length < size) {
-		ssize_t n = gather_segment(q, g, places, length, size - length);
+		ssize_t n = gather_segment(q, g, to + length, size - length);
 
 		if (n < 0)
 			return length > 0 ? (ssize_t)length : n;
@@ -151,27 +113,23 @@ must_wait_for_more(const struct outq *q, size_t length)
 static int
 fill_records(struct outq *q)
 {
-	struct iovec places[TLS_RECORDS_AT_ONCE];
-	unsigned count = tls_places(q->tls, places);
-	ssize_t length;
+	ssize_t length = gather(q, q->tls->context->scratch, TLS_SCRATCH_OCTETS);
 	size_t part;
+	int error;
 
-	if (count == 0)
-		return -ENOMEM;
-	length = gather(q, places, count * (size_t)TLS_RECORD_PLAIN_MAX);
 	if (length >= 0 && must_wait_for_more(q, (size_t)length))
 		length = -EAGAIN;
-	if (length < 0) {
-		tls_seal(q->tls, 0);
-		if (length != -EAGAIN)
-			return (int)length;
+	if (length == -EAGAIN) {
 		outq_read_ahead(q, q->segments.first);
 		return 0;
 	}
+	if (length < 0)
+		return (int)length;
 	part = without_torn_tail((size_t)length, q->segments.length - (uint64_t)length);
-	tls_seal(q->tls, part);
-	advance(q, part);
-	return 0;
+	error = tls_write(q->tls, part);
+	if (error == 0)
+		advance(q, part);
+	return error;
 }
 
 /* No key is used for ever: in TLS 1.3 there is a next one, in TLS 1.2 there is not. */
@@ -275,8 +233,7 @@ outq_kernel_join(struct outq *q, struct segment *g)
 	size_t front = (size_t)(g->end - g->offset);
 	size_t behind = octets.length < JOIN_OCTETS ? octets.length : JOIN_OCTETS;
 	bool closes = behind == octets.length && g->next->next == NULL;
-	const struct iovec place = { joined, front };
-	ssize_t n = read_resident(q, g->fd, g->offset, &place, 1);
+	ssize_t n = read_resident(q, g->fd, g->offset, joined, front);
 
 	if (n == -EAGAIN) {
 		outq_read_ahead(q, g);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PROBE_STEP  65536u
@@ -83,9 +84,10 @@ resident_from(int fd, uint64_t offset, uint64_t max)
 }
 
 ssize_t
-resident_read(int fd, uint64_t offset, const struct iovec *to, unsigned count)
+resident_read(int fd, uint64_t offset, void *to, size_t size)
 {
-	ssize_t n = preadv2(fd, to, (int)count, (off_t)offset, RWF_NOWAIT);
+	struct iovec iov = { .iov_base = to, .iov_len = size };
+	ssize_t n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
 
 	if (n >= 0)
 		return n;

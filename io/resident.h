@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <sys/uio.h>
 
 /* May this part of a file be read without waiting for the disk?  `length` is not 0. */
 bool resident_span(int fd, uint64_t offset, uint64_t length);
@@ -19,10 +18,9 @@ bool resident_span(int fd, uint64_t offset, uint64_t length);
 /* Octets of the file from `offset` on, at most `max` of them, if all of those are there; else 0. */
 uint64_t resident_from(int fd, uint64_t offset, uint64_t max);
 
-/* Read into `count` pieces of memory, one after the other, without waiting; returns how much (0: the
- * file ends there) or a negative errno.  -EAGAIN: it would have to wait, or this file system cannot
- * tell. */
-ssize_t resident_read(int fd, uint64_t offset, const struct iovec *to, unsigned count);
+/* Read without waiting; returns how much (0: the file ends there) or a negative errno.  -EAGAIN: it
+ * would have to wait, or this file system cannot tell. */
+ssize_t resident_read(int fd, uint64_t offset, void *to, size_t size);
 
 /* Read what was resident a moment ago, and wait if it is no more. */
 ssize_t resident_read_waiting(int fd, uint64_t offset, void *to, size_t size);

@@ -24,8 +24,6 @@
 #include "io/tls_secrets.h"
 #include "io/tls_tickets.h"
 
-#include <sys/uio.h>
-
 /* Does the kernel make the records once the handshake is done? */
 enum tls_ktls {
 	TLS_KTLS_AUTO,    /* where it can */
@@ -117,6 +115,7 @@ struct tls_context {
 	struct slab secrets_256; /* of TLS 1.3, by the length of their hash */
 	struct slab secrets_384;
 	struct tls_cipher *cipher;
+	char *scratch;         /* plain octets on their way into records: TLS_SCRATCH_OCTETS */
 	struct list waiting;   /* struct tls: a step of a handshake is due */
 	struct list held_back; /* struct tls: too many handshakes are under way */
 	struct deferred pump;
@@ -126,6 +125,9 @@ struct tls_context {
 	int last_refusal; /* of the kernel, as an errno: each is logged once */
 	struct tls_counts counts;
 };
+
+#define TLS_RECORDS_AT_ONCE 4u
+#define TLS_SCRATCH_OCTETS  (TLS_RECORDS_AT_ONCE * TLS_RECORD_PLAIN_MAX)
 
 struct tls {
 	struct deferred turn; /* run() is the owner's: a step is due, or plain octets wait */
@@ -208,12 +210,9 @@ int tls_read(struct tls *t, char *to, size_t size, struct tls_opened *out);
  * is opened where it lies, the rest is taken. */
 int tls_read_first(struct tls *t, struct span octets, struct tls_opened *out);
 
-/* Where plain octets shall lie to become records, each place the payload of one; they are in the
- * output, which must be empty.  How many places; 0: no memory. */
-#define TLS_RECORDS_AT_ONCE 4u
-unsigned tls_places(struct tls *t, struct iovec places[TLS_RECORDS_AT_ONCE]);
-/* So many octets were put there, each place filled before the next: they are records now. */
-void tls_seal(struct tls *t, size_t octets);
+/* So many octets of the context's scratch become records in the output, which must be empty.  0 or
+ * -ENOMEM. */
+int tls_write(struct tls *t, size_t octets);
 
 /* New keys (RFC 8446, section 4.6.3) for what is received, or sent, behind this.  For the second the
  * output must be empty; a KeyUpdate for the client is in it then.  0 or a negative errno. */

@@ -83,16 +83,16 @@ aes_with(struct tls_cipher *c, const unsigned char *key, size_t octets)
 
 static void
 seal(struct tls_cipher *c, enum tls_aead aead, const unsigned char *key, const struct terms *terms,
-	unsigned char *at, size_t length)
+	const unsigned char *plain, size_t length, unsigned char *to)
 {
-	unsigned char *tag = at + length;
+	unsigned char *tag = to + length;
 	int error;
 
 	if (aead == TLS_AEAD_CHACHA20_POLY1305)
 		error = wc_ChaCha20Poly1305_Encrypt(key, terms->nonce, terms->aad,
-			terms->aad_octets, at, (word32)length, at, tag);
+			terms->aad_octets, plain, (word32)length, to, tag);
 	else
-		error = wc_AesGcmEncrypt(aes_with(c, key, tls_aead_key_octets(aead)), at, at,
+		error = wc_AesGcmEncrypt(aes_with(c, key, tls_aead_key_octets(aead)), to, plain,
 			(word32)length, terms->nonce, sizeof(terms->nonce), tag, TAG_OCTETS,
 			terms->aad, terms->aad_octets);
 	must(error == 0);
@@ -178,19 +178,21 @@ make_terms(const struct tls_keys *k, const struct tls_traffic_keys *side,
 /* ---- records ------------------------------------------------------------------------------- */
 
 size_t
-tls_record_seal(struct tls_cipher *c, struct tls_keys *k, unsigned type, unsigned char *record,
-	size_t length)
+tls_record_seal(struct tls_cipher *c, struct tls_keys *k, unsigned type, unsigned char *plain,
+	size_t length, unsigned char *record)
 {
 	size_t front = tls_record_front(k);
 	size_t whole = front + length + tls_record_back(k);
-	unsigned char *at = record + front;
+	unsigned char *behind = plain + length;
+	unsigned char kept = *behind;
 	struct terms terms;
 
 	must(length <= TLS_RECORD_PLAIN_MAX);
 	if (has_explicit_nonce(k))
 		put_number(k->out.sequence, EXPLICIT_OCTETS, record + TLS_RECORD_HEADER_OCTETS);
 	if (k->version == 13) {
-		at[length++] = (unsigned char)type;
+		*behind = (unsigned char)type;
+		length++;
 		type = TLS_RECORD_DATA;
 	}
 	record[0] = (unsigned char)type;
@@ -198,8 +200,10 @@ tls_record_seal(struct tls_cipher *c, struct tls_keys *k, unsigned type, unsigne
 	record[2] = VERSION_MINOR;
 	put_number(whole - TLS_RECORD_HEADER_OCTETS, 2, record + 3);
 	make_terms(k, &k->out, record, length, &terms);
-	seal(c, (enum tls_aead)k->aead, k->out.key, &terms, at, length);
+	seal(c, (enum tls_aead)k->aead, k->out.key, &terms, plain, length, record + front);
 	k->out.sequence++;
+	if (plain != record + front)
+		*behind = kept;
 	return whole;
 }
 

@@ -1,5 +1,5 @@
 /*
- * tls_records.h - records behind the handshake, sealed and opened in place by wolfCrypt's AEADs.
+ * tls_records.h - records behind the handshake, sealed and opened by wolfCrypt's AEADs.
  *
  * RFC 8446, section 5 (TLS 1.3), RFC 5246, section 6.2, with RFC 5288 and RFC 7905 (TLS 1.2).  Keys
  * are raw keys wherever they are kept; what an AES key has to be spread into before use lies in one
@@ -26,11 +26,12 @@ struct tls_cipher *tls_cipher_make(void);
 void tls_cipher_forget(struct tls_cipher *c);
 void tls_cipher_free(struct tls_cipher *c); /* NULL is allowed */
 
-/* The next record for the peer, around the `length` octets (at most TLS_RECORD_PLAIN_MAX) that lie
- * tls_record_front() behind `record`; there is room for tls_record_back() behind them.  Returns the
- * record's length. */
+/* The next record for the peer, of the `length` octets (at most TLS_RECORD_PLAIN_MAX) at `plain`.
+ * They lie outside of the record, which is faster where they are aligned, or in place,
+ * tls_record_front() behind its beginning.  The octet behind them must be writable; outside of the
+ * record it is as it was afterwards.  Returns the record's length. */
 size_t tls_record_seal(struct tls_cipher *c, struct tls_keys *k, unsigned type,
-	unsigned char *record, size_t length);
+	unsigned char *plain, size_t length, unsigned char *record);
 
 /* What was in a record; the octets lie within it, which is overwritten. */
 struct tls_opened {

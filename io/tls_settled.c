@@ -1,9 +1,10 @@
 /*
  * tls_settled.c - a session behind its handshake: its records are made and read here; see tls.h.
  *
- * Records are opened where they lie, in the ring's buffer or in the input, and sealed where they
- * are sent from, the output: what is to go out is put there between header and tag (tls_places), by
- * whoever has it, and is not moved again.
+ * Records are opened where they lie, in the ring's buffer or in the input.  What is to go out is put
+ * in the shard's scratch by whoever has it, and sealed from there to where it is sent from, the
+ * output.  (Files could be read to where they are sealed in place; but records do not lie on lines
+ * of the cache, which costs more than the second buffer: 233 against 215 us for each MB.)
  * Invariant: sequence numbers follow the order in which records stand in input and output.
  */
 #include "io/base/must.h"
@@ -125,39 +126,29 @@ tls_rekey_input(struct tls *t)
 
 /* ---- out ----------------------------------------------------------------------------------- */
 
-unsigned
-tls_places(struct tls *t, struct iovec places[TLS_RECORDS_AT_ONCE])
-{
-	size_t front = tls_record_front(&t->keys);
-	size_t whole = front + TLS_RECORD_PLAIN_MAX + tls_record_back(&t->keys);
-
-	must(!tls_has_output(t));
-	if (!tls_hold_output(t))
-		return 0;
-	for (unsigned i = 0; i < TLS_RECORDS_AT_ONCE; i++)
-		places[i] = (struct iovec){ t->output + i * whole + front, TLS_RECORD_PLAIN_MAX };
-	return TLS_RECORDS_AT_ONCE;
-}
-
 static void
-seal_record(struct tls *t, unsigned type, size_t length)
+seal_record(struct tls *t, unsigned type, unsigned char *plain, size_t length)
 {
-	t->output_end += (uint32_t)tls_record_seal(t->context->cipher, &t->keys, type,
-		(unsigned char *)t->output + t->output_end, length);
+	t->output_end += (uint32_t)tls_record_seal(t->context->cipher, &t->keys, type, plain,
+		length, (unsigned char *)t->output + t->output_end);
 }
 
-void
-tls_seal(struct tls *t, size_t octets)
+int
+tls_write(struct tls *t, size_t octets)
 {
-	must(!tls_has_output(t) && octets <= TLS_RECORDS_AT_ONCE * TLS_RECORD_PLAIN_MAX);
+	unsigned char *plain = (unsigned char *)t->context->scratch;
+
+	must(!tls_has_output(t) && octets > 0 && octets <= TLS_SCRATCH_OCTETS);
+	if (!tls_hold_output(t))
+		return -ENOMEM;
 	while (octets > 0) {
 		size_t length = octets < TLS_RECORD_PLAIN_MAX ? octets : TLS_RECORD_PLAIN_MAX;
 
-		seal_record(t, TLS_RECORD_DATA, length);
+		seal_record(t, TLS_RECORD_DATA, plain, length);
+		plain += length;
 		octets -= length;
 	}
-	if (!tls_has_output(t))
-		tls_release_output(t);
+	return 0;
 }
 
 /* A record that is not data, behind what is there. */
@@ -170,7 +161,7 @@ say(struct tls *t, unsigned type, const unsigned char *octets, size_t length)
 		return -ENOMEM;
 	must(t->output_end + front + length + tls_record_back(&t->keys) <= TLS_OUTPUT_OCTETS);
 	memcpy(t->output + t->output_end + front, octets, length);
-	seal_record(t, type, length);
+	seal_record(t, type, (unsigned char *)t->output + t->output_end + front, length);
 	return 0;
 }
 

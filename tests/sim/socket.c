@@ -101,23 +101,9 @@ resident_from(int fd, uint64_t offset, uint64_t max)
 }
 
 ssize_t
-resident_read(int fd, uint64_t offset, const struct iovec *to, unsigned count)
+resident_read(int fd, uint64_t offset, void *to, size_t size)
 {
-	ssize_t done = 0;
-
-	if (!simdisk_is_warm(fd))
-		return -EAGAIN;
-	for (unsigned i = 0; i < count; i++) {
-		ssize_t n =
-			simdisk_read(fd, to[i].iov_base, to[i].iov_len, offset + (uint64_t)done);
-
-		if (n < 0)
-			return done > 0 ? done : n;
-		done += n;
-		if ((size_t)n < to[i].iov_len)
-			break;
-	}
-	return done;
+	return simdisk_is_warm(fd) ? simdisk_read(fd, to, size, offset) : -EAGAIN;
 }
 
 ssize_t

@@ -187,9 +187,8 @@ set_up(const struct kind *kind)
 	f = (struct fixture){ .options = { .ktls = TLS_KTLS_OFF, .handshakes_max = 1 } };
 	assert_int_equal(loop_open(&f.loop, &options), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	f.context = (struct tls_context){
-		.loop = &f.loop, .options = &f.options, .cipher = tls_cipher_make()
-	};
+	f.context = (struct tls_context){ .loop = &f.loop, .options = &f.options };
+	assert_int_equal(tls_context_make_tools(&f.context), 0);
 	slab_init(&f.context.sessions, sizeof(struct tls), 1);
 	slab_init(&f.context.inputs, TLS_INPUT_OCTETS, 1);
 	slab_init(&f.context.outputs, TLS_OUTPUT_OCTETS, 1);
@@ -222,7 +221,7 @@ tear_down(struct fixture *f)
 	slab_destroy(&x->outputs);
 	slab_destroy(&x->secrets_256);
 	slab_destroy(&x->secrets_384);
-	tls_cipher_free(x->cipher);
+	tls_context_free_tools(x);
 	tls_cipher_free(f->cipher);
 	close(f->peer);
 	loop_close(&f->loop);
@@ -246,7 +245,8 @@ seal(struct fixture *f, unsigned type, struct span octets, unsigned char *record
 {
 	if (octets.length > 0)
 		memcpy(record + tls_record_front(&f->keys), octets.at, octets.length);
-	return tls_record_seal(f->cipher, &f->keys, type, record, octets.length);
+	return tls_record_seal(f->cipher, &f->keys, type, record + tls_record_front(&f->keys),
+		octets.length, record);
 }
 
 static void

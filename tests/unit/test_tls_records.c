@@ -83,7 +83,8 @@ seal_as_peer(struct ends *e, unsigned type, size_t length, unsigned char *record
 {
 	for (size_t i = 0; i < length; i++)
 		record[tls_record_front(&e->peers) + i] = (unsigned char)(i * 7 + length);
-	return tls_record_seal(e->cipher, &e->peers, type, record, length);
+	return tls_record_seal(
+		e->cipher, &e->peers, type, record + tls_record_front(&e->peers), length, record);
 }
 
 static void
@@ -119,9 +120,10 @@ assert_answers(const struct tls_keys *keys, const struct answer *answers, size_t
 		struct tls_opened opened;
 
 		k.in.sequence = k.out.sequence = answers[i].sequence;
-		memcpy(again + tls_record_front(&k), plain, length);
+		plain[length] = 'x';
 		assert_int_equal(
-			tls_record_seal(cipher, &k, answers[i].type, again, length), whole);
+			tls_record_seal(cipher, &k, answers[i].type, plain, length, again), whole);
+		assert_int_equal(plain[length], 'x');
 		assert_memory_equal(again, record, whole);
 		assert_int_equal(tls_record_open(cipher, &k, record, whole, &opened), 0);
 		assert_int_equal(opened.type, answers[i].type);
@@ -342,7 +344,8 @@ static size_t
 seal_inner(struct ends *e, const unsigned char *inner, size_t length, unsigned char *record)
 {
 	memcpy(record + TLS_RECORD_HEADER_OCTETS, inner, length - 1);
-	return tls_record_seal(e->cipher, &e->peers, inner[length - 1], record, length - 1);
+	return tls_record_seal(e->cipher, &e->peers, inner[length - 1],
+		record + TLS_RECORD_HEADER_OCTETS, length - 1, record);
 }
 
 static void
