@@ -69,10 +69,14 @@ end_message(struct lmtp_session *s)
 	return LMTP_NEXT_LINE;
 }
 
+/* Before what could not be stored: which of the two comes first is a matter of how the message was cut
+ * on its way, and what the client hears is not. */
 static void
 note_bare_newlines(struct lmtp_session *s)
 {
-	if (s->data.has_bare && !s->policy->normalises_newlines && s->failure == NULL)
+	bool was_told = s->failure != NULL && strcmp(s->failure, LMTP_CHUNKS_FAILED) == 0;
+
+	if (s->data.has_bare && !s->policy->normalises_newlines && !was_told)
 		s->failure = LMTP_BARE_NEWLINE;
 }
 
