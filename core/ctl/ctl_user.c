@@ -108,19 +108,6 @@ user_tell(int error, const char *address)
 	return ctl_errno(error, "account %s", address);
 }
 
-int
-user_find_own(struct accounts *a, const char *address, struct account *account_out)
-{
-	struct accounts_reader *reader;
-	int error = accounts_reader_open(a, &reader);
-
-	if (error != 0)
-		return error;
-	error = accounts_find(reader, span_of_string(address), account_out);
-	accounts_reader_close(reader);
-	return error;
-}
-
 /* The same where only the spool's own can be meant. */
 static int
 tell_own(const struct user_request *r, int error, const char *address)
@@ -165,7 +152,7 @@ change_account(struct user_request *r,
 		code = ctl_open_accounts(r->ctl, ACCOUNTS_WRITE, &a);
 	if (code != EX_OK)
 		return code;
-	code = tell_own(r, user_find_own(a, address, &account), address);
+	code = tell_own(r, finder_find_own(a, address, &account), address);
 	if (code == EX_OK && change != NULL)
 		code = change(r, &account);
 	if (code == EX_OK) {

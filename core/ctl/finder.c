@@ -45,8 +45,8 @@ finder_close(struct finder *f)
 	free(f);
 }
 
-static int
-find_in_spool(struct accounts *a, const char *address, struct account *account_out)
+int
+finder_find_own(struct accounts *a, const char *address, struct account *account_out)
 {
 	struct accounts_reader *reader;
 	int error = accounts_reader_open(a, &reader);
@@ -96,7 +96,7 @@ ask(struct finder *f, unsigned place, const char *name, const char *address, enu
 	if (error != 0)
 		return error;
 	if (*source == NULL)
-		return find_in_spool(f->accounts, address, &found->account);
+		return finder_find_own(f->accounts, address, &found->account);
 	if ((*source)->knows_all && whom == FINDER_FOR_MAIL)
 		return -ENOENT;
 	error = ask_source(f, *source, address, found);

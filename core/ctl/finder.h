@@ -37,6 +37,9 @@ void finder_close(struct finder *f);
 int finder_find(
 	struct finder *f, const char *address, enum finder_for whom, struct found *found_out);
 
+/* The spool's own account of this canonical address, whatever the sources are; as accounts_find(). */
+int finder_find_own(struct accounts *a, const char *address, struct account *account_out);
+
 /* Tell what finder_find() returned but for 0 and -ENOENT; an exit code. */
 int finder_tell(int error, const struct found *found, const char *address);
 

@@ -53,9 +53,6 @@ const char *user_fault_of_networks(const char *text);
 /* What accounts.h answered about one address, as an exit code and a line. */
 int user_tell(int error, const char *address);
 
-/* The spool's own account of this canonical address; as accounts_find(). */
-int user_find_own(struct accounts *a, const char *address, struct account *account_out);
-
 /* ---- any account that can log in (user_kept.c) ---- */
 
 /* As finder_find(), once: EX_OK, or a code and a line. */

@@ -13,7 +13,7 @@ hint_of(struct accounts *a, const char *address)
 {
 	struct user_kept kept;
 	struct account account;
-	int error = user_find_own(a, address, &account);
+	int error = finder_find_own(a, address, &account);
 
 	explicit_bzero(&account, sizeof(account));
 	if (error == 0)
